@@ -1,0 +1,100 @@
+//! `ssedge check --config FILE`: all that is wrong with a configuration, without starting anything.
+//!
+//! Opens no socket and looks up no name. A line on standard output says that the file is fine; problems go to standard error, so that
+//! a script may drop either. Warnings do not fail the check.
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use crate::config::{self, Config, Problems};
+
+/// The file can be used.
+const FINE: u8 = 0;
+
+/// It cannot (product.md: wrong usage or config).
+const WRONG_CONFIG: u8 = 2;
+
+/// Checks the file at `path` and returns the exit code.
+#[must_use]
+pub(super) fn run(path: &Path) -> u8 {
+    let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    check(path, colour, &mut io::stdout().lock(), &mut io::stderr().lock())
+}
+
+fn check(path: &Path, colour: bool, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    // A reader who went away is no reason for another exit code.
+    match config::load(path) {
+        Ok((config, warnings)) => {
+            print_problems(&warnings, colour, err);
+            let _ = writeln!(out, "{}: fine ({})", path.display(), summary(&config));
+            FINE
+        }
+        Err(problems) => {
+            print_problems(&problems, colour, err);
+            WRONG_CONFIG
+        }
+    }
+}
+
+fn print_problems(problems: &Problems, colour: bool, err: &mut dyn Write) {
+    if !problems.is_empty() {
+        let _ = writeln!(err, "{}", problems.render(colour));
+    }
+}
+
+fn summary(config: &Config) -> String {
+    let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
+    [
+        count(config.listeners.len(), "listener"),
+        count(config.upstreams.len(), "upstream"),
+        count(config.routes.iter().count(), "route"),
+    ]
+    .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_text(text: &str) -> (u8, String, String) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("edge.yaml");
+        std::fs::write(&path, text).unwrap();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = check(&path, false, &mut out, &mut err);
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    const FILE: &str = include_str!("../../conf/minimal.yaml");
+
+    #[test]
+    fn a_good_file_is_said_to_be_fine_in_one_line() {
+        let (code, out, err) = check_text(FILE);
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(out.ends_with("edge.yaml: fine (1 listener, 1 upstream, 1 route)\n"), "{out}");
+        assert_eq!(out.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_wrong_file_fails_with_all_its_problems_on_standard_error() {
+        let (code, out, err) = check_text(&format!("{FILE}threads: none\ndrian: {{}}\n"));
+        assert_eq!((code, out.as_str()), (2, ""));
+        assert!(err.contains("edge.yaml:5:10") && err.contains("edge.yaml:6:1"), "{err}");
+    }
+
+    #[test]
+    fn a_warning_is_shown_and_does_not_fail() {
+        let (code, out, err) = check_text(&FILE.replace("app: {", "old: { servers: [ \"127.0.0.1:1\" ] }, app: {"));
+        assert_eq!(code, 0);
+        assert!(err.starts_with("warning: no route uses the upstream `old`"), "{err}");
+        assert_eq!(out.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_fails() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        assert_eq!(check(Path::new("/nowhere/edge.yaml"), false, &mut out, &mut err), 2);
+        assert!(String::from_utf8(err).unwrap().contains("cannot read the configuration"));
+    }
+}

@@ -1,0 +1,67 @@
+//! From a path or a text to a [`Config`]: reads, bounds, and runs the steps in order.
+//!
+//! Only this file touches the file system and the process environment, and only in [`load`].
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::error::{Problems, Report};
+use super::source::Source;
+use super::{Config, defaults, raw, resolve, schema};
+
+/// Reads the configuration at `path`, with the variables of this process.
+///
+/// # Errors
+///
+/// All that is wrong with the file. With `Ok` come warnings, if any.
+pub fn load(path: &Path) -> Result<(Config, Problems), Problems> {
+    let name = path.display().to_string();
+    let bytes = read(path).map_err(|error| {
+        Problems::unreadable(&name, format!("cannot read the configuration: {error}"), "name a YAML file that this user may read")
+    })?;
+    if bytes.len() > defaults::LARGEST_FILE {
+        return Err(too_large(&name));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        Problems::unreadable(&name, format!("the file is not UTF-8: see line {line}"), "save it as UTF-8 text")
+    })?;
+    parse(&name, &text, &|name| std::env::var(name).ok())
+}
+
+/// Reads a configuration from its text; `env` gives the variables.
+///
+/// # Errors
+///
+/// All that is wrong with the text. With `Ok` come warnings, if any.
+pub fn parse(file_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config, Problems), Problems> {
+    if text.len() > defaults::LARGEST_FILE {
+        return Err(too_large(file_name));
+    }
+    let source = Source::new(file_name, text);
+    let mut report = Report::new(&source);
+    let Some(root) = raw::read(&source, env, &mut report) else {
+        return Err(report.finish());
+    };
+    if !schema::check(&root, &mut report) {
+        return Err(report.finish());
+    }
+    let config = resolve::resolve(&root, &mut report);
+    let problems = report.finish();
+    if problems.has_errors() { Err(problems) } else { Ok((config, problems)) }
+}
+
+fn too_large(name: &str) -> Problems {
+    Problems::unreadable(name, "the file is larger than 1 MiB".to_owned(), "no configuration is so large: name the right file")
+}
+
+/// At most one byte more than [`parse`] takes.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(defaults::LARGEST_FILE as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

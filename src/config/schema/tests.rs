@@ -1,0 +1,140 @@
+//! The walk over the tables, apart from what values mean.
+
+use super::super::raw;
+use super::super::source::Source;
+use super::*;
+
+fn problems(text: &str) -> Vec<String> {
+    let source = Source::new("f", text);
+    let mut report = Report::new(&source);
+    let root = raw::read(&source, &|_| None, &mut report).unwrap();
+    check(&root, &mut report);
+    report.finish().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_unknown_key_gets_the_nearest_of_its_section() {
+    assert_eq!(problems("timeouts: { conect: 5s }"), ["1:13: unknown key `conect` in `timeouts` (did you mean `connect`?)"]);
+    assert_eq!(
+        problems("listeners: [ { adress: x } ]"),
+        ["1:16: unknown key `adress` in an entry of `listeners` (did you mean `address`?)"]
+    );
+    assert_eq!(problems("upstreams: { app: { server: [] } }"), ["1:21: unknown key `server` in `app` (did you mean `servers`?)"]);
+}
+
+#[test]
+fn a_key_of_another_section_is_sent_there() {
+    assert_eq!(problems("heartbeat: off"), ["1:1: unknown key `heartbeat` (there is a key `routes[].heartbeat`: move it there)"]);
+    assert_eq!(
+        problems("drain: { servers: x }"),
+        ["1:10: unknown key `servers` in `drain` (there is a key `upstreams.NAME.servers`: move it there)"]
+    );
+}
+
+#[test]
+fn a_key_near_nothing_gets_the_known_ones() {
+    assert_eq!(problems("drain: { zzzzzz: 1 }"), ["1:10: unknown key `zzzzzz` in `drain` (known here: `deadline`)"]);
+}
+
+#[test]
+fn a_key_of_a_later_release_is_told_from_an_unknown_one() {
+    assert_eq!(
+        problems("routes: [ { sticky: { what: ever } } ]"),
+        ["1:13: `sticky` is not supported by this version yet (it comes with a later release) (remove it for now)"]
+    );
+}
+
+#[test]
+fn values_of_the_wrong_form_are_all_found() {
+    assert_eq!(
+        problems("listeners: {}\nthreads: [ 1 ]\ntimeouts: [ 1 ]\nupstreams: [ 1 ]\nadmin: 9180\nroutes: [ app ]\n"),
+        [
+            "1:1: `listeners` must be a list, not a map (write `listeners: [ { address: \"0.0.0.0:8080\" } ]`)",
+            "2:1: `threads` must be a single value, not a list (write `threads: auto`)",
+            "3:1: `timeouts` must be a map of keys, not a list (write `timeouts: { connect: 5s }`)",
+            "4:1: `upstreams` must be a map of names, not a list (write `upstreams: { app: { servers: [ \"127.0.0.1:3000\" ] } }`)",
+            "5:1: `admin` must be `off` or a map of keys, not a single value (write `admin: { address: \"127.0.0.1:9180\" }`)",
+            "6:11: an entry of `routes` must be a map of keys, not a single value (write `routes: [ { upstream: app } ]`)",
+        ]
+    );
+}
+
+#[test]
+fn nothing_after_a_section_is_an_empty_section_and_nothing_after_a_value_is_a_problem() {
+    assert!(problems("timeouts:\nlimits: ~\nupstreams:\nroutes:\n").is_empty());
+    assert_eq!(
+        problems("threads:\nroutes: [ { heartbeat: } ]\n"),
+        [
+            "1:1: `threads` has no value (write `threads: auto`)",
+            "2:13: `heartbeat` has no value (write `heartbeat: { interval: 15s }`)",
+        ]
+    );
+}
+
+#[test]
+fn off_and_false_switch_off() {
+    for off in ["off", "false", "\"off\"", "'false'"] {
+        assert!(problems(&format!("admin: {off}\nroutes: [ {{ heartbeat: {off} }} ]\n")).is_empty(), "{off}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_map_gets_the_smallest_config() {
+    for text in ["- a\n", "a\n", "---\n", "~\n"] {
+        let found = problems(text);
+        assert_eq!(found.len(), 1, "{text:?}");
+        assert!(found[0].contains("upstreams: { app:"), "{found:?}");
+    }
+}
+
+/// Every key of the tables with its path, and whether this version has it.
+fn paths(keys: &'static [Key], prefix: &str) -> Vec<(String, bool)> {
+    let mut all = Vec::new();
+    for key in keys {
+        let path = format!("{prefix}{}", key.name);
+        if let Some((step, inner)) = descend(&key.form) {
+            all.extend(paths(inner, &format!("{path}{step}.")));
+        }
+        all.push((path, !matches!(key.form, Form::Later)));
+    }
+    all
+}
+
+/// Every key that is written in a file, by the same paths.
+fn written(node: &Node, form: &'static Form, path: &str, all: &mut Vec<String>) {
+    match (form, &node.kind) {
+        (Form::Section(keys) | Form::Switch(keys), Kind::Map(entries)) => {
+            for entry in entries {
+                let path = format!("{path}{}", entry.key);
+                let Some(key) = keys.iter().find(|key| key.name == entry.key) else { panic!("unknown key {path}") };
+                let step = descend(&key.form).map_or("", |(step, _)| step);
+                written(&entry.node, &key.form, &format!("{path}{step}."), all);
+                all.push(path);
+            }
+        }
+        (Form::List(form), Kind::List(items)) => items.iter().for_each(|item| written(item, form, path, all)),
+        (Form::Named(form), Kind::Map(entries)) => entries.iter().for_each(|entry| written(&entry.node, form, path, all)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_reference_shows_every_key_that_this_version_has_and_no_other() {
+    let source = Source::new("reference.yaml", include_str!("../../../conf/reference.yaml"));
+    let root = raw::read(&source, &|_| None, &mut Report::new(&source)).unwrap();
+    let mut shown = Vec::new();
+    written(&root, &Form::Section(keys::FILE), "", &mut shown);
+    let mut known: Vec<_> = paths(keys::FILE, "").into_iter().filter(|(_, is_here)| *is_here).map(|(path, _)| path).collect();
+    shown.sort();
+    known.sort();
+    assert_eq!(shown, known);
+}
+
+#[test]
+fn no_table_names_a_key_twice() {
+    let mut all: Vec<_> = paths(keys::FILE, "").into_iter().map(|(path, _)| path).collect();
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), count);
+}

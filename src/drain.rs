@@ -1,0 +1,221 @@
+//! From serving to closed: who still runs, and who must end when.
+//!
+//! Every connection and every event stream holds a guard for as long as it lives. When we leave, idle connections see the phase
+//! change and close, subscriptions get the instant at which to end, and the process exits as soon as no guard is left. At the
+//! deadline what is left is cut.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+/// Where the process stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// New work is taken.
+    Serving,
+    /// Listeners are closed; what runs comes to its end.
+    Draining,
+    /// What is left is cut.
+    Cut,
+}
+
+/// What an event stream is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// End at your first boundary from this instant on, if you may end early.
+    EndBy(Instant),
+    /// End now, abnormally.
+    Cut,
+}
+
+/// The state shared by all that runs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Drain {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    phase: watch::Sender<Phase>,
+    /// Guards alive.
+    running: watch::Sender<usize>,
+    next_id: AtomicU64,
+    streams: Mutex<HashMap<u64, Arc<Mailbox>>>,
+}
+
+/// How an order reaches a stream that sleeps.
+#[derive(Debug, Default)]
+struct Mailbox {
+    order: Mutex<Letter>,
+}
+
+#[derive(Debug, Default)]
+struct Letter {
+    order: Option<Order>,
+    waker: Option<Waker>,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drain {
+    /// In the phase [`Phase::Serving`], with nothing running.
+    #[must_use]
+    pub fn new() -> Self {
+        let shared = Shared {
+            phase: watch::Sender::new(Phase::Serving),
+            running: watch::Sender::new(0),
+            next_id: AtomicU64::new(0),
+            streams: Mutex::new(HashMap::new()),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The phase now.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.shared.phase.borrow()
+    }
+
+    /// Whether new work is refused.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.phase() != Phase::Serving
+    }
+
+    /// Resolves when the phase is no longer [`Phase::Serving`].
+    pub async fn draining(&self) {
+        // The sender lives in `shared`, so the channel cannot close while we wait.
+        let _ = self.shared.phase.subscribe().wait_for(|phase| *phase != Phase::Serving).await;
+    }
+
+    /// Resolves when the phase is [`Phase::Cut`].
+    pub async fn cut_off(&self) {
+        let _ = self.shared.phase.subscribe().wait_for(|phase| *phase == Phase::Cut).await;
+    }
+
+    /// Resolves when nothing runs.
+    pub async fn nothing_left(&self) {
+        let _ = self.shared.running.subscribe().wait_for(|running| *running == 0).await;
+    }
+
+    /// How many guards are alive.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        *self.shared.running.borrow()
+    }
+
+    /// How many event streams are alive.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        lock(&self.shared.streams).len()
+    }
+
+    /// Starts to leave: each stream gets its instant from `schedule`, called once for each with its position from 0 and their number.
+    pub fn begin(&self, mut schedule: impl FnMut(usize, usize) -> Instant) {
+        self.shared.phase.send_replace(Phase::Draining);
+        let streams: Vec<_> = lock(&self.shared.streams).values().cloned().collect();
+        for (position, stream) in streams.iter().enumerate() {
+            stream.post(Order::EndBy(schedule(position, streams.len())));
+        }
+    }
+
+    /// The deadline: cuts what is left.
+    pub fn cut(&self) {
+        self.shared.phase.send_replace(Phase::Cut);
+        for stream in lock(&self.shared.streams).values() {
+            stream.post(Order::Cut);
+        }
+    }
+
+    /// For one connection, or anything else that must end before the process does.
+    #[must_use]
+    pub fn guard(&self) -> Guard {
+        self.shared.running.send_modify(|running| *running += 1);
+        Guard { shared: Arc::clone(&self.shared) }
+    }
+
+    /// For one event stream, which can be told to end.
+    #[must_use]
+    pub fn stream_guard(&self, now: Instant) -> StreamGuard {
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let mailbox = Arc::new(Mailbox::default());
+        let guard = self.guard();
+        lock(&self.shared.streams).insert(id, Arc::clone(&mailbox));
+        // A drain that began meanwhile may have looked before this stream was there.
+        match self.phase() {
+            Phase::Serving => {}
+            Phase::Draining => mailbox.post(Order::EndBy(now)),
+            Phase::Cut => mailbox.post(Order::Cut),
+        }
+        StreamGuard { id, mailbox, guard }
+    }
+}
+
+/// Something that runs. Dropping it is how it ends.
+#[derive(Debug)]
+pub struct Guard {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.shared.running.send_modify(|running| *running -= 1);
+    }
+}
+
+/// An event stream that runs.
+#[derive(Debug)]
+pub struct StreamGuard {
+    id: u64,
+    mailbox: Arc<Mailbox>,
+    guard: Guard,
+}
+
+impl StreamGuard {
+    /// The next order, or `Pending` with the task woken when one comes.
+    pub fn poll_order(&self, cx: &mut Context<'_>) -> Poll<Order> {
+        let mut letter = lock(&self.mailbox.order);
+        if let Some(order) = letter.order.take() {
+            return Poll::Ready(order);
+        }
+        if !letter.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            letter.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        lock(&self.guard.shared.streams).remove(&self.id);
+    }
+}
+
+impl Mailbox {
+    fn post(&self, order: Order) {
+        let waker = {
+            let mut letter = lock(&self.order);
+            letter.order = Some(order);
+            letter.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// No code panics while it holds one of these locks; should it, the data is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! Orders reach the streams they are for, and the last guard lets the process go.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::{Drain, Order, Phase};
+use crate::clock;
+
+#[tokio::test]
+async fn nothing_left_resolves_when_the_last_guard_is_dropped() {
+    let drain = Drain::new();
+    let connection = drain.guard();
+    let stream = drain.stream_guard(clock::now());
+    assert_eq!(drain.running(), 2);
+    let mut waiting = tokio::spawn({
+        let drain = drain.clone();
+        async move { drain.nothing_left().await }
+    });
+    drop(connection);
+    assert!(tokio::time::timeout(Duration::from_millis(20), &mut waiting).await.is_err(), "a stream still runs");
+    drop(stream);
+    waiting.await.expect("resolves");
+    assert_eq!((drain.running(), drain.streams()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_sleeping_stream_is_woken_by_its_order() {
+    let drain = Drain::new();
+    let now = clock::now();
+    let stream = drain.stream_guard(now);
+    let waiting = tokio::spawn(async move { poll_fn(|cx| stream.poll_order(cx)).await });
+    tokio::task::yield_now().await;
+    drain.begin(|position, all| {
+        assert_eq!((position, all), (0, 1));
+        now
+    });
+    assert_eq!(waiting.await.expect("woken"), Order::EndBy(now));
+    assert_eq!(drain.phase(), Phase::Draining);
+}
+
+#[test]
+fn a_stream_that_opens_during_the_drain_is_told_at_once() {
+    let drain = Drain::new();
+    let now = clock::now();
+    let mut cx = Context::from_waker(Waker::noop());
+    drain.begin(|_, _| now);
+    assert_eq!(drain.stream_guard(now).poll_order(&mut cx), Poll::Ready(Order::EndBy(now)));
+    drain.cut();
+    assert_eq!(drain.stream_guard(now).poll_order(&mut cx), Poll::Ready(Order::Cut));
+}
+
+#[test]
+fn an_order_is_given_once_and_a_cut_replaces_it() {
+    let drain = Drain::new();
+    let now = clock::now();
+    let mut cx = Context::from_waker(Waker::noop());
+    let stream = drain.stream_guard(now);
+    drain.begin(|_, _| now);
+    drain.cut();
+    assert_eq!(stream.poll_order(&mut cx), Poll::Ready(Order::Cut));
+    assert_eq!(stream.poll_order(&mut cx), Poll::Pending);
+}

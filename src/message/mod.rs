@@ -1,0 +1,65 @@
+//! HTTP/1 heads: judged as raw bytes, rebuilt for the other side, stripped of what belongs to one connection only.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | [`head_end`] | where a request head ends, found as its bytes arrive |
+//! | [`request_head`] | a raw request head, judged before any other parser sees it |
+//! | [`request`] | the request head that goes upstream; its framing is built, never copied |
+//! | [`response_head`] | a raw response head, judged before it is believed |
+//! | [`response`] | the response head that goes downstream, and what it says of an event stream |
+//! | `hop_by_hop` | fields that end at this hop |
+//! | [`client_kind`] | which parser a client most likely has |
+//!
+//! Pure: no sockets, no clock, nothing of ours imported. It must never repair a head: what two parsers could read in two ways is
+//! refused. Serves RFC 9110 (semantics) and RFC 9112 (HTTP/1.1 messages).
+
+pub mod client_kind;
+mod grammar;
+pub mod head_end;
+mod hop_by_hop;
+pub mod request;
+pub mod request_head;
+mod request_line;
+pub mod response;
+pub mod response_head;
+
+pub use client_kind::{Client, ClientKind};
+pub use head_end::{HeadEnd, HeadScanner};
+pub use request::{BuildOptions, Unbuildable};
+pub use request_head::{Refusal, RequestFraming, RequestHead};
+pub use response::ResponseFacts;
+pub use response_head::{ResponseFraming, ResponseHead};
+
+/// The two versions of HTTP/1 that may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0: no chunked coding, connections close by default.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+impl Version {
+    /// Reads `HTTP/1.0` or `HTTP/1.1`, in exactly this case (RFC 9112 section 2.3).
+    fn parse(text: &[u8]) -> Option<Self> {
+        match text {
+            b"HTTP/1.1" => Some(Self::Http11),
+            b"HTTP/1.0" => Some(Self::Http10),
+            _ => None,
+        }
+    }
+
+    /// Whether the sender keeps its connection, by the options of its `Connection` fields (RFC 9112 section 9.3).
+    fn keeps_alive(self, options: grammar::ConnectionOptions) -> bool {
+        !options.close && (self == Self::Http11 || options.keep_alive)
+    }
+}
+
+/// How the property tests of this module run: failures are kept where every checkout finds them.
+#[cfg(test)]
+fn proptest_config(regressions: &'static str) -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        failure_persistence: Some(Box::new(proptest::test_runner::FileFailurePersistence::Direct(regressions))),
+        ..proptest::test_runner::Config::default()
+    }
+}

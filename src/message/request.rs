@@ -1,0 +1,122 @@
+//! The request head that goes upstream, built from the one that came.
+//!
+//! Always HTTP/1.1, in origin form, with exactly one `Host` and with framing that is built from what was judged, never copied: that is
+//! what keeps one request one request (RFC 9112 section 11.2). Fields of the connection stay here (RFC 9110 section 7.6.1). Every other
+//! field passes with its case, its order and its duplicates. No `Connection` is written, since HTTP/1.1 keeps connections by default,
+//! and no `Via`.
+//!
+//! `Expect` stays here too: the door answers `100 Continue` itself when the exchange is about to read the body, which RFC 9110 section
+//! 10.1.1 leaves to a proxy. A client that waits is never kept waiting by an upstream that does not know the expectation.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::HeaderValue;
+use http::header::HOST;
+use pingora::http::{HeaderNameVariant, Method, RequestHeader, Version};
+
+use super::hop_by_hop::HopByHop;
+use super::request_head::RequestFraming;
+use super::request_line::Absolute;
+
+/// What [`build`] cannot know from the head.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildOptions<'a> {
+    /// `Host` where the client sent none, which HTTP/1.0 allows: the upstream's own address.
+    pub default_host: &'a str,
+    /// The client asks for an event stream: its `Accept` names the type. Then no coding is offered to the upstream, since a coded
+    /// stream can neither be seen through nor be kept alive.
+    pub stream_intent: bool,
+}
+
+/// A head that cannot be written for the upstream. Never the case for one that was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unbuildable(&'static str);
+
+impl fmt::Display for Unbuildable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no request can be built for the upstream: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unbuildable {}
+
+/// Builds the upstream's request head from the client's, whose raw bytes were judged as having `framing`.
+///
+/// # Errors
+/// [`Unbuildable`] if the target, the host or a field cannot be written, which no judged head causes.
+pub fn build(down: &RequestHeader, framing: RequestFraming, options: BuildOptions<'_>) -> Result<RequestHeader, Unbuildable> {
+    let absolute = Absolute::split(down.raw_path());
+    let target = absolute.map_or(Cow::Borrowed(down.raw_path()), |absolute| origin_form(absolute.path_and_query, &down.method));
+    let mut up =
+        RequestHeader::build(down.method.clone(), &target, Some(down.headers.len() + 2)).map_err(|_| Unbuildable("its target"))?;
+    up.set_version(Version::HTTP_11);
+    // First, as RFC 9110 section 7.2 asks.
+    up.append_header("Host", host(down, absolute, options.default_host)?).map_err(|_| Unbuildable("its host"))?;
+
+    let dropped = HopByHop::of(&down.headers);
+    let identity = HeaderValue::from_static("identity");
+    let mut coding_is_settled = !options.stream_intent;
+    down.map(|name, value| {
+        let bytes = match &name {
+            HeaderNameVariant::Case(name) => name.as_slice(),
+            HeaderNameVariant::Titled(name) => name.as_bytes(),
+        };
+        if dropped.includes(bytes) || is_built_anew(bytes) {
+            return Ok(());
+        }
+        let mut value = value;
+        if options.stream_intent && bytes.eq_ignore_ascii_case(b"accept-encoding") {
+            if coding_is_settled {
+                return Ok(());
+            }
+            coding_is_settled = true;
+            value = &identity;
+        }
+        match name {
+            HeaderNameVariant::Case(name) => up.append_header(name.clone(), value.clone())?,
+            HeaderNameVariant::Titled(name) => up.append_header(name.to_owned(), value.clone())?,
+        };
+        Ok(())
+    })
+    .map_err(|_| Unbuildable("a field"))?;
+    if !coding_is_settled {
+        up.append_header("Accept-Encoding", identity).map_err(|_| Unbuildable("a field"))?;
+    }
+    match framing {
+        RequestFraming::None => Ok(false),
+        RequestFraming::Length(bytes) => up.append_header("Content-Length", bytes),
+        RequestFraming::Chunked => up.append_header("Transfer-Encoding", "chunked"),
+    }
+    .map_err(|_| Unbuildable("its framing"))?;
+    Ok(up)
+}
+
+/// Fields of which the client's own are never copied, beside those of the connection.
+fn is_built_anew(name: &[u8]) -> bool {
+    [&b"host"[..], b"content-length", b"expect"].iter().any(|candidate| candidate.eq_ignore_ascii_case(name))
+}
+
+/// RFC 9112 section 3.2.2: the authority of an absolute form replaces `Host`. Over HTTP/2 it stands in the URI.
+fn host(down: &RequestHeader, absolute: Option<Absolute<'_>>, default: &str) -> Result<HeaderValue, Unbuildable> {
+    let authority =
+        absolute.map(|absolute| absolute.authority).or_else(|| down.uri.authority().map(|authority| authority.as_str().as_bytes()));
+    match (authority, down.headers.get(HOST)) {
+        (Some(authority), _) => HeaderValue::from_bytes(authority).map_err(|_| Unbuildable("its host")),
+        (None, Some(host)) => Ok(host.clone()),
+        (None, None) => HeaderValue::from_str(default).map_err(|_| Unbuildable("the default host")),
+    }
+}
+
+/// RFC 9112 sections 3.2.1 and 3.2.4: an empty path becomes `/`, and `*` for OPTIONS.
+fn origin_form<'a>(path_and_query: &'a [u8], method: &Method) -> Cow<'a, [u8]> {
+    match path_and_query {
+        [] if *method == Method::OPTIONS => Cow::Borrowed(b"*"),
+        [] => Cow::Borrowed(b"/"),
+        [b'/', ..] => Cow::Borrowed(path_and_query),
+        query => Cow::Owned([b"/", query].concat()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! The response head that goes downstream, and what it says of an event stream.
+//!
+//! It edits through Pingora's own methods, so that case and order of the fields stay as the upstream wrote them, and it never removes
+//! what the upstream said end to end. RFC 9110 section 7.6.1 (what ends here), RFC 9111 section 5.2 (`Cache-Control`).
+
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
+use pingora::http::{HeaderNameVariant, ResponseHeader};
+
+use super::grammar::{list, trim};
+use super::hop_by_hop::HopByHop;
+
+/// Removes what belongs to the upstream's connection. How the body is delimited towards the client is the caller's to say.
+///
+/// A `Content-Length` that the upstream repeated stays once, and goes on 1xx and 204, where RFC 9110 section 8.6 forbids it; that all
+/// of them say the same was judged before ([`super::response_head::judge`]).
+pub fn strip_hop_by_hop(header: &mut ResponseHeader) {
+    let dropped = HopByHop::of(&header.headers);
+    let mut length_seen = header.status.is_informational() || header.status == 204;
+    let kept = filtered(header, |name| {
+        let repeated = name.eq_ignore_ascii_case(b"content-length") && std::mem::replace(&mut length_seen, true);
+        !repeated && !dropped.includes(name)
+    });
+    *header = kept;
+}
+
+/// Makes the head of an event stream one that no hop behind us buffers, caches or transforms.
+///
+/// `Content-Length` goes, since heartbeats change the length. `X-Accel-Buffering` becomes `no` whatever it was: it was meant for us.
+/// Of `Cache-Control: no-cache, no-transform` the missing ones come as one more line; the upstream's own directives stay as they are,
+/// `no-store` included.
+pub fn prepare_event_stream(header: &mut ResponseHeader) {
+    *header = filtered(header, |name| !name.eq_ignore_ascii_case(b"content-length"));
+    insert(header, "X-Accel-Buffering", "no");
+    let no_cache = has_directive(header, |directive| directive.eq_ignore_ascii_case(b"no-cache"));
+    let missing = match (no_cache, says_no_transform(header)) {
+        (true, true) => return,
+        (false, false) => "no-cache, no-transform",
+        (false, true) => "no-cache",
+        (true, false) => "no-transform",
+    };
+    header.append_header("Cache-Control", HeaderValue::from_static(missing)).expect("one more valid field fits in a head");
+}
+
+fn insert(header: &mut ResponseHeader, name: &'static str, value: &'static str) {
+    header.insert_header(name, HeaderValue::from_static(value)).expect("a valid name and value");
+}
+
+/// `header` with the fields whose name `keep` allows. Removing them one by one would move others out of their order.
+fn filtered(header: &ResponseHeader, mut keep: impl FnMut(&[u8]) -> bool) -> ResponseHeader {
+    let size = Some(header.headers.len());
+    let copy = if header.has_case() {
+        ResponseHeader::build(header.status, size)
+    } else {
+        ResponseHeader::build_no_case(header.status, size)
+    };
+    let mut copy = copy.expect("the status is valid already");
+    copy.set_version(header.version);
+    copy.set_reason_phrase(header.get_reason_phrase()).expect("the phrase is valid already");
+    *copy.extensions_mut() = header.extensions.clone();
+    header
+        .map(|name, value| {
+            match name {
+                HeaderNameVariant::Case(name) if keep(name.as_slice()) => copy.append_header(name.clone(), value.clone()),
+                HeaderNameVariant::Titled(name) if keep(name.as_bytes()) => copy.append_header(name.to_owned(), value.clone()),
+                _ => Ok(false),
+            }
+            .map(|_| ())
+        })
+        .expect("the fields are valid already, and no more than before");
+    copy
+}
+
+/// What the upstream's head says that decides how its body may be treated. Read it before [`prepare_event_stream`] adds ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponseFacts<'a> {
+    /// The status.
+    pub status: u16,
+    /// The value of `Content-Type`; `None` without one, or with several, which two clients may read in two ways.
+    pub media_type: Option<&'a [u8]>,
+    /// `Content-Encoding` names something else than `identity`: the body's bytes are not events to us.
+    pub encoded: bool,
+    /// `Content-Digest` or `Repr-Digest` is there (RFC 9530): another byte would break it.
+    pub digested: bool,
+    /// The upstream itself said `Cache-Control: no-transform`.
+    pub no_transform: bool,
+}
+
+impl<'a> ResponseFacts<'a> {
+    /// Reads the facts from the upstream's head.
+    #[must_use]
+    pub fn of(header: &'a ResponseHeader) -> Self {
+        let mut types = header.headers.get_all(CONTENT_TYPE).iter();
+        let is_identity = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
+        Self {
+            status: header.status.as_u16(),
+            media_type: types.next().filter(|_| types.next().is_none()).map(HeaderValue::as_bytes),
+            encoded: header.headers.get_all(CONTENT_ENCODING).iter().any(|value| !list(value.as_bytes()).all(is_identity)),
+            digested: ["content-digest", "repr-digest"].iter().any(|name| header.headers.contains_key(*name)),
+            no_transform: says_no_transform(header),
+        }
+    }
+}
+
+fn says_no_transform(header: &ResponseHeader) -> bool {
+    // An argument, which the directive does not have, does not take the word back.
+    has_directive(header, |directive| {
+        trim(directive.split(|&byte| byte == b'=').next().unwrap_or_default()).eq_ignore_ascii_case(b"no-transform")
+    })
+}
+
+/// Whether a directive in any `Cache-Control` line satisfies `wanted`. `no-cache="Set-Cookie"` is a directive of its own with a smaller
+/// meaning than `no-cache`, so it is given whole.
+fn has_directive(header: &ResponseHeader, wanted: impl Fn(&[u8]) -> bool) -> bool {
+    header.headers.get_all(CACHE_CONTROL).iter().any(|value| directives(value.as_bytes()).any(&wanted))
+}
+
+/// The members of a list whose members may hold quoted strings (RFC 9110 sections 5.6.1 and 5.6.4).
+fn directives(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    let at_comma = move |byte: &u8| {
+        if std::mem::take(&mut escaped) {
+            return false;
+        }
+        match byte {
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b',' => return !quoted,
+            _ => {}
+        }
+        false
+    };
+    value.split(at_comma).map(trim)
+}
+
+#[cfg(test)]
+mod tests;

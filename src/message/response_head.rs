@@ -1,0 +1,137 @@
+//! A raw response head from the upstream, judged before it is believed.
+//!
+//! As strict as for requests wherever two readers could see two bodies, since the connection is shared by many clients: a response
+//! whose end is uncertain becomes a 502 and its connection is closed. It never repairs. RFC 9112 sections 4 and 6, RFC 9110 section 8.6.
+
+use super::Version;
+use super::grammar::{CONTROL_BYTE, ConnectionOptions, Field, Lines, MAX_FIELD_NAME, Reason, content_length, is_forbidden_control};
+
+/// Most field lines that may pass: what the parsers behind us take.
+pub const MAX_FIELDS: usize = 256;
+
+/// A response head that may pass, as far as the connection is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// The upstream's version.
+    pub version: Version,
+    /// 100 to 599.
+    pub status: u16,
+    /// How its body is delimited.
+    pub framing: ResponseFraming,
+    /// The connection may serve another request after the body. Never true where the body ends with the connection.
+    pub keep_alive: bool,
+}
+
+/// How a response body is delimited (RFC 9112 section 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseFraming {
+    /// No body whatever the fields say: the answer to HEAD, 1xx, 204, 304.
+    None,
+    /// `Content-Length`, in bytes.
+    Length(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+    /// Up to the close of the connection.
+    CloseDelimited,
+}
+
+/// Judges `head`, which reaches exactly to the end of its blank line, as the answer to a request with `method`.
+///
+/// # Errors
+/// What is wrong, in plain words without any byte of the upstream's. The client gets a 502.
+pub fn judge(head: &[u8], method: &http::Method) -> Result<ResponseHead, &'static str> {
+    let mut lines = Lines::new(head);
+    let (version, status) = status_line(lines.next_line()?.ok_or("there is no status line")?)?;
+    let mut fields = Fields::default();
+    while let Some(field) = lines.next_line()? {
+        fields.add(Field::parse(field)?)?;
+    }
+    let framing = fields.framing(version, status, method)?;
+    let keep_alive = framing != ResponseFraming::CloseDelimited && version.keeps_alive(fields.connection);
+    Ok(ResponseHead { version, status, framing, keep_alive })
+}
+
+/// RFC 9112 section 4. The reason phrase may be absent together with its space, as many servers write it.
+fn status_line(line: &[u8]) -> Result<(Version, u16), Reason> {
+    let (version, rest) = line.split_at_checked(8).ok_or("the status line is too short")?;
+    let version = Version::parse(version).ok_or("the version is neither HTTP/1.0 nor HTTP/1.1")?;
+    let [b' ', digits @ ..] = rest else { return Err("no single space after the version") };
+    let (digits, phrase) = digits.split_at_checked(3).ok_or("the status is not three digits")?;
+    if !digits.iter().all(u8::is_ascii_digit) || !matches!(phrase, [] | [b' ', ..]) {
+        return Err("the status is not three digits");
+    }
+    let status = digits.iter().fold(0, |sum: u16, digit| sum * 10 + u16::from(digit - b'0'));
+    if !(100..=599).contains(&status) {
+        return Err("the status is not between 100 and 599");
+    }
+    if phrase.iter().any(|&byte| is_forbidden_control(byte)) {
+        return Err(CONTROL_BYTE);
+    }
+    Ok((version, status))
+}
+
+/// What the field lines say that matters for the body's end.
+#[derive(Default)]
+struct Fields<'a> {
+    count: usize,
+    content_length: Option<u64>,
+    transfer_encoding: Option<&'a [u8]>,
+    connection: ConnectionOptions,
+}
+
+impl<'a> Fields<'a> {
+    fn add(&mut self, field: Field<'a>) -> Result<(), Reason> {
+        self.count += 1;
+        if self.count > MAX_FIELDS || field.name.len() > MAX_FIELD_NAME {
+            return Err("too many header fields, or too long a field name");
+        }
+        if field.is("content-length") {
+            // RFC 9110 section 8.6 lets a proxy take the same number twice, and some servers behind some proxies write it so.
+            let length = content_length(field.value)?;
+            if self.content_length.replace(length).is_some_and(|other| other != length) {
+                return Err("two different Content-Lengths");
+            }
+        } else if field.is("transfer-encoding") {
+            if self.transfer_encoding.replace(field.value).is_some() {
+                return Err("more than one Transfer-Encoding");
+            }
+        } else if field.is("connection") {
+            self.connection.add(field.value);
+        }
+        Ok(())
+    }
+
+    fn framing(&self, version: Version, status: u16, method: &http::Method) -> Result<ResponseFraming, Reason> {
+        let never_has_body = status < 200 || status == 204;
+        if let Some(coding) = self.transfer_encoding {
+            if self.content_length.is_some() {
+                return Err("Content-Length and Transfer-Encoding together");
+            }
+            if version == Version::Http10 {
+                return Err("Transfer-Encoding on HTTP/1.0");
+            }
+            if !coding.eq_ignore_ascii_case(b"chunked") {
+                return Err("Transfer-Encoding is not one plain chunked");
+            }
+            if never_has_body {
+                return Err("Transfer-Encoding on a status that has no body");
+            }
+        }
+        // RFC 9110 section 8.6 forbids the field here, and servers that write a zero mean no harm by it. Any other number leaves open
+        // whether bytes follow.
+        if never_has_body && self.content_length.is_some_and(|length| length > 0) {
+            return Err("Content-Length on a status that has no body");
+        }
+        if never_has_body || status == 304 || method == http::Method::HEAD {
+            return Ok(ResponseFraming::None);
+        }
+        Ok(match (self.transfer_encoding, self.content_length) {
+            (Some(_), _) => ResponseFraming::Chunked,
+            (None, Some(length)) => ResponseFraming::Length(length),
+            (None, None) => ResponseFraming::CloseDelimited,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! The connection before Pingora sees it (design `pingora.md`, trap 10): every wait has a deadline, every request head is read and
+//! judged as raw bytes, and only what can be read in one way is replayed to a session. RFC 9112 sections 2.2 to 3.2, 9.3 and 9.6.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use pingora::protocols::http::ServerSession;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::app::App;
+use super::record::Client;
+use super::reject;
+use crate::clock;
+use crate::message::request_head::{self, RequestHead};
+use crate::message::{HeadEnd, HeadScanner, Refusal};
+use crate::transport::Transport;
+
+/// Bytes read at a time while a head is incomplete.
+const HEAD_READ: usize = 4 * 1024;
+/// How long and how much we still read from a client that gets an early answer, so that it can read the answer (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// Bounds on a client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DoorSettings {
+    /// Bytes of a request head.
+    pub request_head_bytes: usize,
+    /// The whole head, first byte to last; also from accept to the first byte.
+    pub request_head: Duration,
+    /// Idle between two requests.
+    pub keep_alive: Duration,
+    /// A client takes nothing of what we answer for so long; also its TCP user timeout.
+    pub write_stall: Duration,
+}
+
+/// Where clients come in.
+#[derive(Debug)]
+pub struct Door {
+    settings: DoorSettings,
+    app: Arc<App>,
+}
+
+/// What becomes of a connection after a request.
+#[derive(Debug)]
+pub enum After {
+    /// The next request may come; its first bytes may be there already.
+    Next(TcpStream, Bytes, Client),
+    /// It is to be closed, but the client may still be sending.
+    Linger(TcpStream, Client),
+    /// It is closed, or belongs to a relay.
+    Gone,
+}
+
+/// Why no request came.
+enum NoRequest {
+    /// The client closed or broke off, or was idle for too long, or we are leaving.
+    Quiet,
+    /// It gets this answer.
+    Refused(Refusal),
+}
+
+impl Door {
+    /// A door to `app`.
+    #[must_use]
+    pub fn new(settings: DoorSettings, app: Arc<App>) -> Self {
+        Self { settings, app }
+    }
+
+    /// Serves one connection to its end.
+    pub async fn serve(&self, socket: TcpStream, address: SocketAddr) {
+        if let Err(error) = self.prepare(&socket) {
+            tracing::debug!(client = %address, %error, "the connection broke before its first byte");
+            return;
+        }
+        let client = Client::new(address, Arc::clone(self.app.metrics()), self.app.drain().guard());
+        tokio::select! {
+            () = self.requests(socket, client) => {}
+            () = self.app.drain().cut_off() => {}
+        }
+    }
+
+    fn prepare(&self, socket: &TcpStream) -> std::io::Result<()> {
+        socket.set_nodelay(true)?;
+        socket2::SockRef::from(socket).set_tcp_user_timeout(Some(self.settings.write_stall))
+    }
+
+    /// One request after the other.
+    async fn requests(&self, mut socket: TcpStream, mut client: Client) {
+        let mut ahead = BytesMut::new();
+        let mut first_wait = self.settings.request_head;
+        loop {
+            let head = match self.read_head(&mut socket, &mut ahead, first_wait).await {
+                Ok(head) => head,
+                Err(NoRequest::Quiet) => return,
+                Err(NoRequest::Refused(refusal)) => return self.refuse(socket, refusal, &client).await,
+            };
+            let transport = Transport::replaying(socket, ahead.freeze());
+            let mut session = ServerSession::new_http1(Box::new(transport));
+            // What the door lets through, Pingora's parser takes: a property test of `message` holds them together.
+            match session.read_request().await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(client = %client.address, %error, "a request head that we judged clean was refused by the session");
+                    return;
+                }
+            }
+            match Box::pin(self.app.handle(session, head, client)).await {
+                After::Next(next_socket, next_ahead, same_client) => {
+                    (socket, ahead, client) = (next_socket, BytesMut::from(next_ahead), same_client);
+                    first_wait = self.settings.keep_alive;
+                }
+                After::Linger(socket, _client) => return linger(socket).await,
+                After::Gone => return,
+            }
+        }
+    }
+
+    /// Reads and judges the next head. It stays in `ahead`, with whatever came after it.
+    async fn read_head(
+        &self,
+        socket: &mut TcpStream,
+        ahead: &mut BytesMut,
+        first_wait: Duration,
+    ) -> Result<RequestHead, NoRequest> {
+        if ahead.is_empty() {
+            tokio::select! {
+                readable = tokio::time::timeout(first_wait, socket.readable()) => match readable {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) | Err(_) => return Err(NoRequest::Quiet),
+                },
+                () = self.app.drain().draining() => return Err(NoRequest::Quiet),
+            }
+        }
+        let deadline = clock::now() + self.settings.request_head;
+        let mut scanner = HeadScanner::new();
+        loop {
+            match scanner.scan(ahead) {
+                HeadEnd::Complete(end) if end <= self.settings.request_head_bytes => {
+                    return request_head::judge(&ahead[..end]).map_err(NoRequest::Refused);
+                }
+                HeadEnd::Complete(_) => return Err(NoRequest::Refused(TOO_LARGE)),
+                HeadEnd::Refused(refusal) => return Err(NoRequest::Refused(refusal)),
+                HeadEnd::Partial if ahead.len() >= self.settings.request_head_bytes => return Err(NoRequest::Refused(TOO_LARGE)),
+                HeadEnd::Partial => {}
+            }
+            self.read_more(socket, ahead, deadline).await?;
+        }
+    }
+
+    async fn read_more(&self, socket: &mut TcpStream, ahead: &mut BytesMut, deadline: Instant) -> Result<(), NoRequest> {
+        ahead.reserve(HEAD_READ);
+        match tokio::time::timeout_at(deadline.into(), socket.read_buf(ahead)).await {
+            Ok(Ok(n)) if n > 0 => Ok(()),
+            Ok(_) => Err(NoRequest::Quiet),
+            Err(_) if ahead.is_empty() => Err(NoRequest::Quiet),
+            Err(_) => Err(NoRequest::Refused(TOO_SLOW)),
+        }
+    }
+
+    async fn refuse(&self, mut socket: TcpStream, refusal: Refusal, client: &Client) {
+        self.app.metrics().requests.inc();
+        tracing::info!(client = %client.address, status = refusal.status, reason = refusal.reason, "request refused");
+        let answer = reject::raw(refusal.status, refusal.reason);
+        if let Ok(Ok(())) = tokio::time::timeout(self.settings.write_stall, socket.write_all(&answer)).await {
+            linger(socket).await;
+        }
+    }
+}
+
+const TOO_LARGE: Refusal = Refusal { status: 431, reason: "the request head is larger than limits.request_head" };
+const TOO_SLOW: Refusal = Refusal { status: 408, reason: "the request head did not arrive within timeouts.request_head" };
+
+/// Closes our side, and reads for a while what the client still sends: a reset would take the answer from it.
+async fn linger(mut socket: TcpStream) {
+    if socket.shutdown().await.is_err() {
+        return;
+    }
+    let mut discarded = [0; 4096];
+    let _ = tokio::time::timeout(LINGER, async {
+        let mut left = LINGER_BYTES;
+        while let Ok(n) = socket.read(&mut discarded).await {
+            if n == 0 || n > left {
+                break;
+            }
+            left -= n;
+        }
+    })
+    .await;
+}

@@ -1,0 +1,29 @@
+//! The Pingora shell: the only code that touches Pingora's sessions.
+//!
+//! ```text
+//! accept ──► door ──► app ──► exchange ──┬──► the response, forwarded on Pingora's sessions ──► door
+//!           (judged)                     └──► detach ──► relay (two raw sockets, the engine)
+//! ```
+//!
+//! | file | what it is |
+//! |---|---|
+//! | [`door`] | the connection before Pingora: deadlines, raw heads, keep-alive |
+//! | [`app`] | one request: route, exchange |
+//! | [`exchange`] | one request and its response |
+//! | [`detach`] | from Pingora's sessions to the two raw sockets |
+//! | [`relay`] | one event stream |
+//! | [`framing`] | chunked coding for the relay |
+//! | [`reject`] | the answers that we give ourselves |
+//! | [`record`] | gauges, counters and log lines of connections and streams |
+
+pub mod app;
+pub mod detach;
+pub mod door;
+pub mod exchange;
+pub mod framing;
+pub mod record;
+pub mod reject;
+pub mod relay;
+
+pub use app::App;
+pub use door::{Door, DoorSettings};

@@ -1,0 +1,54 @@
+//! The answers that we give ourselves: short, plain, and closing the connection where it cannot be trusted any more. None of them
+//! tells a client about the servers behind us.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+
+/// What a client is told with `status`.
+fn explanation(status: u16) -> &'static str {
+    match status {
+        400 => "The request could not be understood.",
+        404 => "Nothing is served here.",
+        408 => "The request did not arrive in time.",
+        431 => "The request head is too large.",
+        502 => "The server behind this proxy could not be reached, or its answer could not be understood.",
+        504 => "The server behind this proxy did not answer in time.",
+        _ => "The request was refused.",
+    }
+}
+
+fn body(status: u16, reason: Option<&str>) -> String {
+    let phrase = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason()).unwrap_or("Refused");
+    match reason {
+        Some(reason) => format!("{status} {phrase}: {reason}\n"),
+        None => format!("{status} {phrase}\n{}\n", explanation(status)),
+    }
+}
+
+/// A whole response as bytes, for a connection without a session: the request head was never handed on.
+#[must_use]
+pub fn raw(status: u16, reason: &str) -> Vec<u8> {
+    let phrase = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason()).unwrap_or("Refused");
+    let body = body(status, Some(reason));
+    format!(
+        "HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// Answers on a session.
+///
+/// # Errors
+/// When the client does not take it.
+pub async fn answer(session: &mut ServerSession, status: u16) -> pingora::Result<()> {
+    let body = Bytes::from(body(status, None));
+    let mut head = ResponseHeader::build(status, Some(6))?;
+    head.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;
+    head.insert_header(CONTENT_LENGTH, body.len())?;
+    head.insert_header(CACHE_CONTROL, "no-store")?;
+    session.write_response_header(Box::new(head)).await?;
+    session.write_response_body(body, true).await
+}

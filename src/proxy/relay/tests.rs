@@ -1,0 +1,235 @@
+//! What goes over the wire, byte for byte, between two real sockets. What clients make of it is in `tests/integration`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Parts, Relay};
+use crate::clock;
+use crate::drain::Drain;
+use crate::proxy::framing::Framing;
+use crate::proxy::record::{Client, StreamRecord};
+use crate::stream::{FrameChoice, HeartbeatPolicy, StreamFacts, StreamKind, StreamPolicy, StreamState};
+use crate::telemetry::Metrics;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A relay between a test's own two ends.
+struct Bench {
+    client: TcpStream,
+    server: TcpStream,
+    metrics: Arc<Metrics>,
+    drain: Drain,
+}
+
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (far, near) = tokio::join!(TcpStream::connect(address), listener.accept());
+    (far.expect("connected"), near.expect("accepted").0)
+}
+
+impl Bench {
+    async fn start(body_start: &'static [u8], framing: Framing, chunked: bool, heartbeat: Option<Duration>) -> Self {
+        let (client, downstream) = pair().await;
+        let (server, upstream) = pair().await;
+        let metrics = Arc::new(Metrics::new().expect("no name twice"));
+        let drain = Drain::new();
+        let now = clock::now();
+        let policy = StreamPolicy {
+            heartbeat: heartbeat.map(|interval| HeartbeatPolicy { interval, frame: FrameChoice::Line, text: String::new() }),
+            strict_no_transform: false,
+            max_upstream_silence: None,
+            max_age: None,
+            write_stall: Duration::from_secs(60),
+        };
+        let facts = StreamFacts {
+            kind: StreamKind::Subscription,
+            status_ok: true,
+            opaque: false,
+            digested: false,
+            no_transform: false,
+            line_frames_only: true,
+        };
+        let address = client.local_addr().expect("bound");
+        let record = StreamRecord::new(
+            Client::new(address, Arc::clone(&metrics), drain.guard()),
+            &http::Method::GET,
+            "/events",
+            Arc::from("0"),
+            now,
+        );
+        let parts = Parts {
+            downstream,
+            upstream,
+            body_start: Bytes::from_static(body_start),
+            upstream_framing: framing,
+            chunked,
+            state: StreamState::new(Arc::new(policy), facts, 0, now),
+            write_stall: Duration::from_secs(60),
+            guard: drain.stream_guard(now),
+            record,
+        };
+        tokio::spawn(Relay::new(parts, now));
+        Self { client, server, metrics, drain }
+    }
+
+    async fn sends(&mut self, bytes: &[u8]) {
+        self.server.write_all(bytes).await.expect("the relay reads");
+    }
+
+    async fn gets(&mut self, bytes: &[u8]) {
+        let mut got = vec![0; bytes.len()];
+        tokio::time::timeout(PATIENCE, self.client.read_exact(&mut got)).await.expect("in time").expect("no end yet");
+        assert_eq!(got.escape_ascii().to_string(), bytes.escape_ascii().to_string());
+    }
+
+    async fn gets_the_end(&mut self) {
+        let mut rest = Vec::new();
+        tokio::time::timeout(PATIENCE, self.client.read_to_end(&mut rest)).await.expect("in time").expect("no reset");
+        assert_eq!(rest, b"");
+    }
+
+    async fn ended(&self, label: &str) {
+        self.drain.nothing_left().await;
+        let ended = self.metrics.streams_ended();
+        assert_eq!(ended.iter().map(|(reason, count)| (reason.label(), *count)).collect::<Vec<_>>(), [(label, 1)]);
+        assert_eq!(self.metrics.streams_open.get(), 0);
+    }
+}
+
+#[tokio::test]
+async fn whole_chunks_go_through_as_they_came_and_partial_ones_at_once_in_our_own() {
+    let mut bench = Bench::start(b"9\r\ndata: a\n\n\r\n", Framing::Chunked, true, None).await;
+    bench.gets(b"9\r\ndata: a\n\n\r\n").await;
+    bench.sends(b"0009\r\ndata: b\n\n\r\n5\r\n: hi\n\r\n").await;
+    bench.gets(b"0009\r\ndata: b\n\n\r\n5\r\n: hi\n\r\n").await;
+    bench.sends(b"10\r\ndata: c").await;
+    bench.gets(b"7\r\ndata: c\r\n").await;
+    bench.sends(b"\n\n").await;
+    bench.gets(b"2\r\n\n\n\r\n").await;
+    bench.sends(b"data: d\r\n").await;
+    bench.gets(b"7\r\ndata: d\r\n").await;
+    bench.sends(b"0\r\n\r\n").await;
+    bench.gets(b"0\r\n\r\n").await;
+    bench.gets_the_end().await;
+    bench.ended("upstream_end").await;
+}
+
+#[tokio::test]
+async fn a_body_by_length_becomes_chunks_and_ends_where_it_says() {
+    let mut bench = Bench::start(b"data: a\n\n", Framing::Length(18), true, None).await;
+    bench.gets(b"9\r\ndata: a\n\n\r\n").await;
+    bench.sends(b"data: b\n\nand more than announced").await;
+    bench.gets(b"9\r\ndata: b\n\n\r\n0\r\n\r\n").await;
+    bench.gets_the_end().await;
+    bench.ended("upstream_end").await;
+}
+
+#[tokio::test]
+async fn a_client_without_chunks_gets_the_bare_body() {
+    let mut bench = Bench::start(b"", Framing::Chunked, false, None).await;
+    bench.sends(b"9\r\ndata: a\n\n\r\n0\r\n\r\n").await;
+    bench.gets(b"data: a\n\n").await;
+    bench.gets_the_end().await;
+    bench.ended("upstream_end").await;
+}
+
+#[tokio::test]
+async fn a_heartbeat_is_a_chunk_of_its_own_between_the_upstreams() {
+    let mut bench = Bench::start(b"9\r\ndata: a\n\n\r\n", Framing::Chunked, true, Some(Duration::from_millis(30))).await;
+    bench.gets(b"9\r\ndata: a\n\n\r\n2\r\n:\n\r\n2\r\n:\n\r\n").await;
+    assert!(bench.metrics.heartbeats.get() >= 2);
+}
+
+#[tokio::test]
+async fn malformed_chunking_ends_abnormally_after_what_was_good() {
+    let mut bench = Bench::start(b"9\r\ndata: a\n\n\r\nxyz\r\n", Framing::Chunked, true, None).await;
+    bench.gets(b"9\r\ndata: a\n\n\r\n").await;
+    bench.gets_the_end().await;
+    bench.ended("upstream_malformed").await;
+}
+
+#[tokio::test]
+async fn a_close_before_the_last_chunk_is_no_clean_end() {
+    let Bench { mut client, server, metrics, drain } = Bench::start(b"9\r\ndata: a\n\n\r\n", Framing::Chunked, true, None).await;
+    drop(server);
+    let mut all = Vec::new();
+    client.read_to_end(&mut all).await.expect("closed");
+    assert_eq!(all, b"9\r\ndata: a\n\n\r\n");
+    drain.nothing_left().await;
+    assert_eq!(metrics.streams_ended().first().map(|(reason, _)| reason.label()), Some("upstream_lost"));
+}
+
+#[tokio::test]
+async fn a_client_without_chunks_is_reset_when_the_upstream_is_lost() {
+    let Bench { mut client, server, .. } = Bench::start(b"", Framing::Length(100), false, None).await;
+    drop(server);
+    let mut all = Vec::new();
+    let error = client.read_to_end(&mut all).await.expect_err("no clean end");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_closes_the_upstream() {
+    let Bench { client, mut server, metrics, drain } = Bench::start(b"", Framing::Chunked, true, None).await;
+    drop(client);
+    let mut byte = [0];
+    let read = tokio::time::timeout(PATIENCE, server.read(&mut byte)).await.expect("in time");
+    assert!(matches!(read, Ok(0) | Err(_)));
+    drain.nothing_left().await;
+    assert_eq!(metrics.streams_ended().first().map(|(reason, _)| reason.label()), Some("client_gone"));
+}
+
+#[tokio::test]
+async fn a_slow_client_stops_the_upstream_and_loses_nothing() {
+    let mut bench = Bench::start(b"", Framing::UntilClose, false, None).await;
+    let event = format!("data: {}\n\n", "x".repeat(1000));
+    let mut sent = 0_usize;
+    // The client reads nothing: what is in transit fits into the kernel's buffers and one read of ours.
+    while tokio::time::timeout(Duration::from_millis(300), bench.server.write_all(event.as_bytes())).await.is_ok() {
+        sent += 1;
+        assert!(sent < 40_000, "40 MB went somewhere");
+    }
+    let mut got = vec![0; sent * event.len()];
+    tokio::time::timeout(PATIENCE, bench.client.read_exact(&mut got)).await.expect("in time").expect("all of it");
+    assert!(got.chunks(event.len()).all(|chunk| chunk == event.as_bytes()));
+}
+
+#[tokio::test]
+async fn the_drain_ends_it_with_the_final_chunk_and_a_cut_without() {
+    let mut bench = Bench::start(b"9\r\ndata: a\n\n\r\n", Framing::Chunked, true, None).await;
+    bench.gets(b"9\r\ndata: a\n\n\r\n").await;
+    bench.drain.begin(|_, _| clock::now());
+    bench.gets(b"0\r\n\r\n").await;
+    bench.gets_the_end().await;
+    bench.ended("drained").await;
+
+    let mut bench = Bench::start(b"7\r\ndata: a\r\n", Framing::Chunked, true, None).await;
+    bench.gets(b"7\r\ndata: a\r\n").await;
+    bench.drain.begin(|_, _| clock::now());
+    bench.drain.cut();
+    bench.gets_the_end().await;
+    bench.ended("drain_cut").await;
+}
+
+/// The worker's buffers are taken out of their place during a poll; a panic there must not break the next stream.
+#[test]
+fn scratch_is_whole_again_after_a_panic() {
+    let mut scratch = super::Scratch::default();
+    scratch.reset();
+    let read = std::mem::take(&mut scratch.read);
+    scratch.actions.push(crate::stream::Action::Release);
+    drop(read);
+    scratch.reset();
+    assert_eq!((scratch.read.len(), scratch.actions.len()), (super::READ_SIZE, 0));
+}
+
+/// There is one for each of tens of thousands of clients.
+#[test]
+fn a_relay_costs_little() {
+    assert!(size_of::<Relay>() <= 1024, "{} bytes", size_of::<Relay>());
+}

@@ -1,0 +1,162 @@
+//! The byte streams under Pingora's HTTP/1 sessions: a TCP connection of ours that can replay what was read before and record what is
+//! read from now on.
+//!
+//! - Downstream, the door reads a request head and judges it first; the session then reads those same bytes again.
+//! - Upstream, the session parses the response head; what it read beyond it is the start of an event stream, which leaves the session
+//!   for the relay and must not lose a byte.
+//!
+//! Because the type is ours, the socket comes back out of a session by a downcast: no second descriptor, no `unsafe`.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use bytes::{Buf, Bytes, BytesMut};
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest, UniqueID,
+    UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+
+/// One TCP connection, ours or the upstream's.
+#[derive(Debug)]
+pub struct Transport {
+    socket: TcpStream,
+    /// Read before the socket is.
+    ahead: Bytes,
+    /// Whether reads are kept in `record`.
+    recording: AtomicBool,
+    record: BytesMut,
+}
+
+impl Transport {
+    /// A connection of which nothing was read yet.
+    #[must_use]
+    pub fn new(socket: TcpStream) -> Self {
+        Self::replaying(socket, Bytes::new())
+    }
+
+    /// A connection of which `ahead` was read: it is read again, then the socket.
+    #[must_use]
+    pub fn replaying(socket: TcpStream, ahead: Bytes) -> Self {
+        Self { socket, ahead, recording: AtomicBool::new(false), record: BytesMut::new() }
+    }
+
+    /// Keeps a copy of what is read from now on.
+    pub fn start_recording(&mut self) {
+        self.record.clear();
+        self.recording = AtomicBool::new(true);
+    }
+
+    /// Keeps no more. By shared reference, since a session lends no other.
+    pub fn stop_recording(&self) {
+        self.recording.store(false, Ordering::Relaxed);
+    }
+
+    /// How many bytes were recorded.
+    #[must_use]
+    pub fn recorded(&self) -> usize {
+        self.record.len()
+    }
+
+    /// The socket, what was read of it and is still unread, and what was recorded.
+    #[must_use]
+    pub fn into_parts(self) -> (TcpStream, Bytes, Bytes) {
+        (self.socket, self.ahead, self.record.freeze())
+    }
+
+    /// Gets back what was put into a session; `None` when it is some other kind of stream.
+    #[must_use]
+    pub fn from_stream(stream: Stream) -> Option<Box<Self>> {
+        stream.into_any().downcast().ok()
+    }
+
+    /// The same by reference.
+    #[must_use]
+    pub fn of_stream(stream: &Stream) -> Option<&Self> {
+        stream.as_any().downcast_ref()
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buf.filled().len();
+        if this.ahead.has_remaining() {
+            let n = this.ahead.remaining().min(buf.remaining());
+            buf.put_slice(&this.ahead.split_to(n));
+        } else {
+            std::task::ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
+        }
+        if *this.recording.get_mut() {
+            this.record.extend_from_slice(&buf.filled()[before..]);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Transport {
+    async fn shutdown(&mut self) {
+        // The peer may be gone already; there is nothing left to do about it.
+        let _ = self.socket.shutdown().await;
+    }
+}
+
+impl UniqueID for Transport {
+    fn id(&self) -> UniqueIDType {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl Ssl for Transport {}
+
+impl GetTimingDigest for Transport {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for Transport {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for Transport {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        None
+    }
+}
+
+/// Says `false`: what was read ahead would be missed.
+#[async_trait]
+impl Peek for Transport {}

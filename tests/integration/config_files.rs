@@ -1,0 +1,114 @@
+//! Configuration files as users write them: each under `valid/` is accepted, each under `invalid/` gets exactly the words beside it
+//! in its `.err`. `BLESS=1` writes those anew; read the difference before you keep it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ssedge::config::{self, Config, Problems};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The YAML files of a folder, never none.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = root().join(folder);
+    let mut files: Vec<_> = fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    assert!(!files.is_empty(), "no files in {}", folder.display());
+    files.sort();
+    files
+}
+
+/// The environment of these tests.
+fn variable(name: &str) -> Option<String> {
+    match name {
+        "TEST_PORT" => Some("8081".to_owned()),
+        "TEST_NUMBER" => Some("1234567".to_owned()),
+        "TEST_YAML" => Some("{ a: 1 }".to_owned()),
+        "TEST_EMPTY" => Some(String::new()),
+        _ => None,
+    }
+}
+
+fn parse(path: &Path) -> Result<(Config, Problems), Problems> {
+    let text = fs::read_to_string(path).unwrap();
+    config::parse(&path.file_name().unwrap().to_string_lossy(), &text, &variable)
+}
+
+fn accepted(path: &Path) -> Config {
+    match parse(path) {
+        Ok((config, warnings)) => {
+            assert!(warnings.is_empty(), "{}:\n{warnings}", path.display());
+            config
+        }
+        Err(problems) => panic!("{}:\n{problems}", path.display()),
+    }
+}
+
+#[test]
+fn valid_files_are_accepted_without_a_word() {
+    for path in files("tests/fixtures/config/valid") {
+        accepted(&path);
+    }
+}
+
+#[test]
+fn the_files_that_we_ship_are_accepted_without_a_word() {
+    for path in files("conf") {
+        accepted(&path);
+    }
+}
+
+#[test]
+fn invalid_files_get_exactly_the_expected_words() {
+    let is_blessing = std::env::var_os("BLESS").is_some();
+    let mut differences = Vec::new();
+    for path in files("tests/fixtures/config/invalid") {
+        let Err(problems) = parse(&path) else { panic!("{} was accepted", path.display()) };
+        let found = format!("{problems}\n");
+        let expected = path.with_extension("err");
+        if is_blessing {
+            fs::write(&expected, &found).unwrap();
+        }
+        match fs::read_to_string(&expected) {
+            Ok(words) if words == found => {}
+            Ok(words) => differences.push(format!("{}\n--- expected\n{words}--- found\n{found}", path.display())),
+            Err(error) => differences.push(format!("{}: {error}\n--- found\n{found}", expected.display())),
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn every_expectation_belongs_to_a_file() {
+    let folder = root().join("tests/fixtures/config/invalid");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(path.with_extension("yaml").exists(), "{} is left over", path.display());
+    }
+}
+
+#[test]
+fn every_problem_has_its_place_in_the_rendered_words() {
+    for path in files("tests/fixtures/config/invalid") {
+        let Err(problems) = parse(&path) else { panic!("{} was accepted", path.display()) };
+        let words = problems.to_string();
+        for problem in problems.iter() {
+            let place = problem.place.unwrap_or_else(|| panic!("{}: {problem}", path.display()));
+            let shown = format!("{}:{}:{}\n", path.file_name().unwrap().to_string_lossy(), place.line, place.column);
+            assert!(words.contains(&shown), "{shown} is not in\n{words}");
+            assert!(!problem.help.is_empty(), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn the_reference_shows_exactly_the_defaults() {
+    let reference = accepted(&root().join("conf/reference.yaml"));
+    let minimal = accepted(&root().join("conf/minimal.yaml"));
+    assert_eq!(reference, minimal);
+}

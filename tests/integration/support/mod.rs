@@ -1,0 +1,80 @@
+//! The instruments of the integration tests: a scripted origin ([`origin`]), the real binary ([`edge`]) and a raw client ([`client`]).
+//!
+//! They must never judge with the code under test: heads and bodies are read by [`head`] and [`body`], written here for the tests
+//! alone. Every wait has a deadline, no wait is a sleep for luck.
+
+pub(crate) mod body;
+pub(crate) mod client;
+pub(crate) mod edge;
+pub(crate) mod head;
+pub(crate) mod nowhere;
+pub(crate) mod origin;
+pub(crate) mod script;
+mod tests;
+
+use std::future::Future;
+use std::time::Duration;
+
+pub(crate) use client::{Client, End};
+pub(crate) use edge::Edge;
+pub(crate) use origin::Origin;
+pub(crate) use script::Script;
+
+/// How long a test waits for what must come: generous, because the machine may be loaded.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a client that nobody knows sends for a stream.
+pub(crate) const SUBSCRIBE: &str = "GET /events HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\n\r\n";
+
+/// The same on HTTP/1.0.
+pub(crate) const SUBSCRIBE_1_0: &str = "GET /events HTTP/1.0\r\nHost: test\r\nAccept: text/event-stream\r\n\r\n";
+
+/// A stream that a POST asked for: it runs to its own end.
+pub(crate) const ASK: &str = "POST /v1/ask HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{}";
+
+/// An ordinary request.
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+
+/// Waits for `future`, or fails saying what never came.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("did not come within {DEADLINE:?}: {what}"),
+    }
+}
+
+/// Asks `check` until it has an answer.
+pub(crate) async fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    within(what, async {
+        loop {
+            if let Some(value) = check() {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+}
+
+/// Waits until `value` stays the same for half a second: whoever drives it is blocked.
+pub(crate) async fn settled(what: &str, value: impl Fn() -> u64) -> u64 {
+    const STEP: Duration = Duration::from_millis(50);
+    within(what, async {
+        let (mut last, mut quiet) = (value(), 0);
+        while quiet < 10 {
+            tokio::time::sleep(STEP).await;
+            let now = value();
+            quiet = if now == last && now > 0 { quiet + 1 } else { 0 };
+            last = now;
+        }
+        last
+    })
+    .await
+}
+
+/// Bytes for a failure message.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    const MOST: usize = 400;
+    let text = bytes[..bytes.len().min(MOST)].escape_ascii().to_string();
+    if bytes.len() > MOST { format!("{text}... ({} bytes)", bytes.len()) } else { text }
+}
