@@ -249,7 +249,7 @@ fn run(seed: u64) -> (EndReason, u64) {
     let policy = StreamPolicy {
         heartbeat: (!random.one_in(8)).then(|| HeartbeatPolicy { interval: INTERVAL, frame, text: String::new() }),
         strict_no_transform: random.one_in(2),
-        max_upstream_silence: random.one_in(5).then_some(Duration::from_secs(20)),
+        max_upstream_silence: random.one_in(5).then_some(Duration::from_secs(6)),
         max_age: random.one_in(5).then_some(MaxAge { after: Duration::from_secs(15), jitter_percent: 30 }),
         write_stall: WRITE_STALL,
     };

@@ -10,7 +10,7 @@ use super::policy::FrameChoice;
 pub struct Beat {
     /// Comment line or comment block.
     pub frame: Frame,
-    /// The stream's own line end.
+    /// The stream's own line end, but LF for a stream of lone CRs.
     pub line_end: LineEnd,
     /// The upstream's last byte was a CR that ended a block: its LF comes first, so that the comment never stands between the two.
     pub completes_pair: bool,
@@ -37,7 +37,11 @@ pub(super) fn patience(position: Position, at_boundary: bool) -> Option<u32> {
 
 /// The frame for a beat at the scanner's position, which [`patience`] allowed.
 pub(super) fn choose(choice: FrameChoice, line_only: bool, scanner: &Scanner, pair_completed: bool) -> Beat {
-    let line_end = scanner.line_end().unwrap_or_default();
+    let line_end = match scanner.line_end() {
+        Some(LineEnd::CrLf) => LineEnd::CrLf,
+        // Never a CR as our last byte: it would own an LF that the upstream sends next, and so eat a blank line of its own.
+        Some(LineEnd::Lf | LineEnd::Cr) | None => LineEnd::Lf,
+    };
     match scanner.position() {
         Position::EventStart => {
             let frame = match choice {
