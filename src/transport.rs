@@ -8,10 +8,11 @@
 //! Because the type is ours, the socket comes back out of a session by a downcast: no second descriptor, no `unsafe`.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
@@ -24,6 +25,8 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::message::framing::{self, Decoder, Framing};
+
 /// One TCP connection, ours or the upstream's.
 #[derive(Debug)]
 pub struct Transport {
@@ -33,6 +36,16 @@ pub struct Transport {
     /// Whether reads are kept in `record`.
     recording: AtomicBool,
     record: BytesMut,
+    check: Mutex<Option<BodyCheck>>,
+}
+
+/// Holds a chunked body to our own reading of it, which is stricter than the session's.
+#[derive(Debug)]
+struct BodyCheck {
+    /// Bytes before the body.
+    skip: usize,
+    decoder: Decoder,
+    payload: Vec<Range<usize>>,
 }
 
 impl Transport {
@@ -45,7 +58,27 @@ impl Transport {
     /// A connection of which `ahead` was read: it is read again, then the socket.
     #[must_use]
     pub fn replaying(socket: TcpStream, ahead: Bytes) -> Self {
-        Self { socket, ahead, recording: AtomicBool::new(false), record: BytesMut::new() }
+        Self { socket, ahead, recording: AtomicBool::new(false), record: BytesMut::new(), check: Mutex::new(None) }
+    }
+
+    /// Holds the chunked body that comes after `skip` bytes to our own reading: where that breaks, reading fails with
+    /// [`io::ErrorKind::InvalidData`].
+    #[must_use]
+    pub fn checking_chunks(self, skip: usize) -> Self {
+        Self { check: Mutex::new(Some(BodyCheck::new(skip))), ..self }
+    }
+
+    /// The same from now on, for a body of which all past the first `skip` recorded bytes was read already. By shared reference, since
+    /// a session lends no other.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] when what was read breaks already.
+    pub fn check_recorded_chunks(&self, skip: usize) -> io::Result<()> {
+        let mut check = BodyCheck::new(0);
+        if !check.is_over(self.record.get(skip..).unwrap_or_default())? {
+            *self.check.lock().unwrap_or_else(PoisonError::into_inner) = Some(check);
+        }
+        Ok(())
     }
 
     /// Keeps a copy of what is read from now on.
@@ -84,18 +117,43 @@ impl Transport {
     }
 }
 
+impl BodyCheck {
+    fn new(skip: usize) -> Self {
+        Self { skip, decoder: Decoder::new(Framing::Chunked), payload: Vec::new() }
+    }
+
+    /// Whether the body ended within `read`; what follows it is the next request.
+    fn is_over(&mut self, read: &[u8]) -> io::Result<bool> {
+        let skipped = self.skip.min(read.len());
+        self.skip -= skipped;
+        self.payload.clear();
+        let decoded = self.decoder.decode(&read[skipped..], &mut self.payload);
+        decoded.map(|decoded| decoded.done).map_err(|framing::Malformed| io::ErrorKind::InvalidData.into())
+    }
+}
+
 impl AsyncRead for Transport {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buf.filled().len();
+        let check = this.check.get_mut().unwrap_or_else(PoisonError::into_inner);
         if this.ahead.has_remaining() {
-            let n = this.ahead.remaining().min(buf.remaining());
+            // The head alone, so that a body which breaks at once is an error of the body.
+            let head = check.as_ref().map_or(0, |check| check.skip);
+            let limit = if head > 0 { head } else { usize::MAX };
+            let n = this.ahead.remaining().min(buf.remaining()).min(limit);
             buf.put_slice(&this.ahead.split_to(n));
         } else {
             std::task::ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
         }
+        let read = &buf.filled()[before..];
         if *this.recording.get_mut() {
-            this.record.extend_from_slice(&buf.filled()[before..]);
+            this.record.extend_from_slice(read);
+        }
+        if let Some(body) = check
+            && body.is_over(read)?
+        {
+            *check = None;
         }
         Poll::Ready(Ok(()))
     }

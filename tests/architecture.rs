@@ -33,7 +33,11 @@ const TABLE: &[Row] = &[
     Row { module: "affinity", may: "", why: "sealing a cookie needs nobody" },
     Row { module: "client_id", may: "", why: "who a client is follows from its request alone" },
     Row { module: "drain", may: "", why: "the end of the process must depend on nothing that is ending" },
-    Row { module: "transport", may: "", why: "a socket that replays and records; who reads it is not its business" },
+    Row {
+        module: "transport",
+        may: "message::framing",
+        why: "a socket that replays, records and holds bodies to their framing; who reads it is not its business",
+    },
     Row { module: "upstream", may: "clock transport", why: "connections age; it must not know what flows over them" },
     Row { module: "stream", may: "sse", why: "the engine is pure: no socket, no clock, only the wire format" },
     Row {

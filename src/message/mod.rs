@@ -7,6 +7,7 @@
 //! | [`request`] | the request head that goes upstream; its framing is built, never copied |
 //! | [`response_head`] | a raw response head, judged before it is believed |
 //! | [`response`] | the response head that goes downstream, and what it says of an event stream |
+//! | [`framing`] | HTTP/1.1 bodies, decoded and encoded as their bytes come |
 //! | `hop_by_hop` | fields that end at this hop |
 //! | [`client_kind`] | which parser a client most likely has |
 //!
@@ -14,6 +15,7 @@
 //! refused. Serves RFC 9110 (semantics) and RFC 9112 (HTTP/1.1 messages).
 
 pub mod client_kind;
+pub mod framing;
 mod grammar;
 pub mod head_end;
 mod hop_by_hop;

@@ -15,7 +15,7 @@ use super::record::Client;
 use super::reject;
 use crate::clock;
 use crate::message::request_head::{self, RequestHead};
-use crate::message::{HeadEnd, HeadScanner, Refusal};
+use crate::message::{HeadEnd, HeadScanner, Refusal, RequestFraming};
 use crate::transport::Transport;
 
 /// Bytes read at a time while a head is incomplete.
@@ -93,12 +93,15 @@ impl Door {
         let mut ahead = BytesMut::new();
         let mut first_wait = self.settings.request_head;
         loop {
-            let head = match self.read_head(&mut socket, &mut ahead, first_wait).await {
+            let (head, head_bytes) = match self.read_head(&mut socket, &mut ahead, first_wait).await {
                 Ok(head) => head,
                 Err(NoRequest::Quiet) => return,
                 Err(NoRequest::Refused(refusal)) => return self.refuse(socket, refusal, &client).await,
             };
-            let transport = Transport::replaying(socket, ahead.freeze());
+            let mut transport = Transport::replaying(socket, ahead.freeze());
+            if head.framing == RequestFraming::Chunked {
+                transport = transport.checking_chunks(head_bytes);
+            }
             let mut session = ServerSession::new_http1(Box::new(transport));
             // What the door lets through, Pingora's parser takes: a property test of `message` holds them together.
             match session.read_request().await {
@@ -120,18 +123,18 @@ impl Door {
         }
     }
 
-    /// Reads and judges the next head. It stays in `ahead`, with whatever came after it.
+    /// Reads and judges the next head, and says how long it is. It stays in `ahead`, with whatever came after it.
     async fn read_head(
         &self,
         socket: &mut TcpStream,
         ahead: &mut BytesMut,
         first_wait: Duration,
-    ) -> Result<RequestHead, NoRequest> {
+    ) -> Result<(RequestHead, usize), NoRequest> {
         if ahead.is_empty() {
             tokio::select! {
-                readable = tokio::time::timeout(first_wait, socket.readable()) => match readable {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) | Err(_) => return Err(NoRequest::Quiet),
+                begun = tokio::time::timeout(first_wait, first_bytes(socket, ahead)) => match begun {
+                    Ok(Ok(n)) if n > 0 => {}
+                    Ok(_) | Err(_) => return Err(NoRequest::Quiet),
                 },
                 () = self.app.drain().draining() => return Err(NoRequest::Quiet),
             }
@@ -141,7 +144,7 @@ impl Door {
         loop {
             match scanner.scan(ahead) {
                 HeadEnd::Complete(end) if end <= self.settings.request_head_bytes => {
-                    return request_head::judge(&ahead[..end]).map_err(NoRequest::Refused);
+                    return request_head::judge(&ahead[..end]).map(|head| (head, end)).map_err(NoRequest::Refused);
                 }
                 HeadEnd::Complete(_) => return Err(NoRequest::Refused(TOO_LARGE)),
                 HeadEnd::Refused(refusal) => return Err(NoRequest::Refused(refusal)),
@@ -157,7 +160,6 @@ impl Door {
         match tokio::time::timeout_at(deadline.into(), socket.read_buf(ahead)).await {
             Ok(Ok(n)) if n > 0 => Ok(()),
             Ok(_) => Err(NoRequest::Quiet),
-            Err(_) if ahead.is_empty() => Err(NoRequest::Quiet),
             Err(_) => Err(NoRequest::Refused(TOO_SLOW)),
         }
     }
@@ -168,6 +170,18 @@ impl Door {
         let answer = reject::raw(refusal.status, refusal.reason);
         if let Ok(Ok(())) = tokio::time::timeout(self.settings.write_stall, socket.write_all(&answer)).await {
             linger(socket).await;
+        }
+    }
+}
+
+/// Waits without a buffer: idle connections are many.
+async fn first_bytes(socket: &TcpStream, ahead: &mut BytesMut) -> std::io::Result<usize> {
+    loop {
+        socket.readable().await?;
+        ahead.reserve(HEAD_READ);
+        match socket.try_read_buf(ahead) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => *ahead = BytesMut::new(),
+            read => return read,
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
@@ -13,12 +14,12 @@ use pingora::protocols::http::v1::client::HttpSession as UpstreamSession;
 
 use super::app::leave;
 use super::door::After;
-use super::framing::Framing;
 use super::record::{Client, StreamRecord};
 use super::relay::{Parts, Relay};
 use super::{detach, reject};
 use crate::clock;
 use crate::drain::Drain;
+use crate::message::framing::Framing;
 use crate::message::{
     self, BuildOptions, RequestHead, ResponseFacts, ResponseFraming, ResponseHead, Version, request, response, response_head,
 };
@@ -157,15 +158,10 @@ impl Exchange<'_> {
                 }
                 // Behind a whole body this waits for the client to leave.
                 read = session.read_body_or_idle(false), if !broke_off => match read {
-                    Ok(Some(bytes)) => {
+                    Ok(piece) => {
                         // A server may answer without reading the rest, and close: its answer still counts.
-                        if upstream.write_body(&bytes).await.is_err() {
-                            (sending, broke_off) = (false, true);
-                        }
-                    }
-                    Ok(None) => {
-                        sending = false;
-                        broke_off = upstream.finish_body().await.is_err();
+                        broke_off = pass_on(piece, session, &mut upstream).await.is_err();
+                        sending = !broke_off && !session.is_body_done();
                         deadline = clock::now() + self.route.timeouts.response_head;
                     }
                     Err(error) if sending => return Err(request_failure(&error)),
@@ -188,9 +184,13 @@ impl Exchange<'_> {
 
     /// A response that is no event stream.
     async fn forward(&self, mut session: ServerSession, answered: Answered, client: Client) -> After {
-        let Answered { session: mut upstream, head, request_sent, server, .. } = answered;
+        let Answered { session: mut upstream, head, head_bytes, request_sent, server } = answered;
         if let Some(transport) = Transport::of_stream(upstream.stream()) {
             transport.stop_recording();
+            if head.framing == ResponseFraming::Chunked && transport.check_recorded_chunks(head_bytes).is_err() {
+                tracing::warn!(upstream = self.pool.name(), "the chunked coding of the response is malformed");
+                return self.refuse(session, client, 502).await;
+            }
         }
         let Some(mut header) = upstream.resp_header().cloned() else { return After::Gone };
         let status = header.status.as_u16();
@@ -248,6 +248,7 @@ impl Exchange<'_> {
             tokio::select! {
                 biased;
                 read = upstream.read_body_bytes() => match read {
+                    Ok(Some(data)) if data.is_empty() => {}
                     Ok(Some(data)) => {
                         bytes += data.len() as u64;
                         if session.write_response_body(data, false).await.is_err() {
@@ -261,8 +262,7 @@ impl Exchange<'_> {
                     }
                 },
                 read = session.read_body_or_idle(false), if listen => match read {
-                    Ok(Some(data)) => listen = upstream.write_body(&data).await.is_ok(),
-                    Ok(None) => listen = upstream.finish_body().await.is_ok(),
+                    Ok(piece) => listen = pass_on(piece, session, upstream).await.is_ok(),
                     Err(_) => return (bytes, false),
                 },
             }
@@ -335,19 +335,16 @@ impl Exchange<'_> {
         }
     }
 
-    /// The rest of a request body whose response has begun. Returns whether it went through.
+    /// The rest of a request body whose response has begun. Returns whether the exchange may go on.
     async fn send_rest(&self, session: &mut ServerSession, upstream: &mut UpstreamSession) -> bool {
-        loop {
-            match session.read_request_body().await {
-                Ok(Some(bytes)) => {
-                    if upstream.write_body(&bytes).await.is_err() {
-                        return true;
-                    }
-                }
-                Ok(None) => return upstream.finish_body().await.is_ok(),
-                Err(_) => return false,
+        while !session.is_body_done() {
+            let Ok(piece) = session.read_request_body().await else { return false };
+            if pass_on(piece, session, upstream).await.is_err() {
+                // The server does not want the rest; what it says still counts.
+                return true;
             }
         }
+        true
     }
 
     async fn write_head(&self, session: &mut ServerSession, header: ResponseHeader) -> Result<(), ()> {
@@ -358,6 +355,10 @@ impl Exchange<'_> {
     }
 
     async fn refuse(&self, mut session: ServerSession, client: Client, status: u16) -> After {
+        if self.request.framing.has_body() {
+            // Where the next request would begin is certain only behind a body that was read well.
+            session.set_keepalive(None);
+        }
         self.log(&session, &client, status, 0);
         match tokio::time::timeout(self.route.timeouts.write_stall, reject::answer(&mut session, status)).await {
             Ok(Ok(())) => leave(session, client).await,
@@ -388,6 +389,18 @@ impl Exchange<'_> {
     }
 }
 
+/// Passes a piece of the request's body on, and its end once that was read.
+async fn pass_on(piece: Option<Bytes>, session: &mut ServerSession, upstream: &mut UpstreamSession) -> pingora::Result<()> {
+    // An empty chunk would end the body, and its end would then be written twice (cloudflare/pingora#935).
+    if let Some(piece) = piece.filter(|piece| !piece.is_empty()) {
+        upstream.write_body(&piece).await?;
+    }
+    if session.is_body_done() {
+        upstream.finish_body().await?;
+    }
+    Ok(())
+}
+
 fn unreachable(error: ConnectError) -> Failure {
     let status = if matches!(error, ConnectError::TimedOut) { 504 } else { 502 };
     Failure::Answer(status, error.to_string())
@@ -403,10 +416,16 @@ fn lost(error: &pingora::Error, upstream: &UpstreamSession) -> Failure {
 /// The request's body could not be read to its end.
 fn request_failure(error: &pingora::Error) -> Failure {
     match error.etype() {
+        _ if is_invalid(error) => Failure::Answer(400, "the chunked coding of the request body is malformed".to_owned()),
         pingora::ErrorType::ReadTimedout => Failure::Answer(408, "the request body stopped coming".to_owned()),
         pingora::ErrorType::ConnectionClosed | pingora::ErrorType::ReadError => Failure::ClientGone,
         _ => Failure::Answer(400, format!("the request body is malformed: {error}")),
     }
+}
+
+/// Our own reading of the body refused it.
+fn is_invalid(error: &pingora::Error) -> bool {
+    error.root_cause().downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData)
 }
 
 /// Any number: it only spreads planned ends.

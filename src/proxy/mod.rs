@@ -12,7 +12,6 @@
 //! | [`exchange`] | one request and its response |
 //! | [`detach`] | from Pingora's sessions to the two raw sockets |
 //! | [`relay`] | one event stream |
-//! | [`framing`] | chunked coding for the relay |
 //! | [`reject`] | the answers that we give ourselves |
 //! | [`record`] | gauges, counters and log lines of connections and streams |
 
@@ -20,7 +19,6 @@ pub mod app;
 pub mod detach;
 pub mod door;
 pub mod exchange;
-pub mod framing;
 pub mod record;
 pub mod reject;
 pub mod relay;

@@ -19,10 +19,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::framing::{self, Decoder, Framing, LAST_CHUNK};
 use super::record::StreamRecord;
 use crate::clock;
 use crate::drain::{Order, StreamGuard};
+use crate::message::framing::{self, Decoder, Framing, LAST_CHUNK};
 use crate::stream::{Action, EndReason, StreamState, UpstreamEnd};
 
 /// Bytes of one read at most.

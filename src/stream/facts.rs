@@ -17,7 +17,7 @@ pub struct StreamFacts {
     pub digested: bool,
     /// The upstream said `Cache-Control: no-transform` (RFC 9111 section 5.2.2.6).
     pub no_transform: bool,
-    /// The client's parser wants heartbeats as a single line (see [`super::heartbeat`]).
+    /// The client's parser wants heartbeats as a single line (see `heartbeat.rs`).
     pub line_frames_only: bool,
 }
 
@@ -33,7 +33,8 @@ pub enum StreamKind {
 impl StreamFacts {
     /// Whether we may put bytes of our own between the upstream's.
     pub(super) fn may_inject(&self, strict_no_transform: bool) -> bool {
-        self.status_ok && !self.opaque && !self.digested && !(strict_no_transform && self.no_transform)
+        let forbidden = self.no_transform && strict_no_transform;
+        self.status_ok && !self.opaque && !self.digested && !forbidden
     }
 
     /// Whether we may plan an end: only where the client comes back, and where boundaries can be seen.

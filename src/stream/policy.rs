@@ -31,7 +31,7 @@ pub struct HeartbeatPolicy {
 /// `heartbeat.frame` of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FrameChoice {
-    /// Chosen so that no client breaks (see [`super::heartbeat`]).
+    /// Chosen so that no client breaks (see `heartbeat.rs`).
     #[default]
     Auto,
     /// A comment line, `:\n`.

@@ -109,13 +109,13 @@ async fn run_says_one_line_on_standard_output_and_logs_elsewhere() {
 }
 
 #[tokio::test]
-async fn without_an_admin_listener_the_start_line_names_none() {
+async fn without_an_admin_listener_the_start_line_says_so() {
     let (_directory, path) = file(GOOD);
     let mut command = Command::new(env!("CARGO_BIN_EXE_ssedge"));
     command.args(["run", "--config", &path]);
     let process = Process::spawn(command);
     let line = eventually("the start line", || process.stdout().split_once('\n').map(|(line, _)| line.to_owned())).await;
-    assert!(line.contains("listening on http://127.0.0.1:") && !line.contains("admin"), "{line:?}");
+    assert!(line.contains("listening on http://127.0.0.1:") && line.ends_with(", admin off"), "{line:?}");
 }
 
 #[tokio::test]

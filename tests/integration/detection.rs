@@ -110,8 +110,9 @@ async fn only_a_request_that_asks_for_an_event_stream_is_sent_on_with_identity()
 
 #[tokio::test]
 async fn an_encoded_event_stream_passes_byte_for_byte_without_heartbeats() {
-    // Not even gzip: what matters is that nobody looks inside. A beat would be due five times between the two parts.
-    let (first, second) = (b"\x1f\x8b\x08\x00\n\n\xff\x00data".as_slice(), b"\n\n\x00\x1f\xef\xbb\xbf\r\n\r\n".as_slice());
+    // Not even gzip: what matters is that nobody looks inside. Between the two parts stands what looks like a boundary, and a beat
+    // would be due five times.
+    let (first, second) = (b"\x1f\x8b\x08\x00\xff\x00data\n\n".as_slice(), b"\n\n\x00\x1f\xef\xbb\xbf\r\n\r\n".as_slice());
     let silence = std::time::Duration::from_millis(500);
     let script = Script::stream_with("Content-Encoding: gzip\r\n").chunk(first).silence(silence).chunk(second).end();
     let origin = Origin::start(script).await;

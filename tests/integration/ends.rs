@@ -22,6 +22,9 @@ fn losses() -> Vec<(&'static str, Script, &'static str)> {
         ("sends a chunk size beyond 64 bits", chunked().raw("fffffffffffffffff\r\n").hang(), "upstream_malformed"),
         ("sends a negative chunk size", chunked().raw("-1\r\n").hang(), "upstream_malformed"),
         ("sends no line end after a chunk", chunked().raw("9\r\ndata: b\n\nX\r\n").hang(), "upstream_malformed"),
+        ("sends a chunk without a size", chunked().raw("\r\ndata: b\n\n").hang(), "upstream_malformed"),
+        ("sends an extension without a size", chunked().raw(";x\r\n\r\n").hang(), "upstream_malformed"),
+        ("sends an LF in an extension", chunked().raw("9;a\ndata: b\n\n\r\n").hang(), "upstream_malformed"),
         ("ends chunk lines with a bare LF", chunked().raw("9\ndata: b\n\n\r\n").hang(), "upstream_malformed"),
     ]
 }

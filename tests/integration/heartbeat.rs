@@ -175,7 +175,7 @@ async fn the_configured_frame_and_text_are_what_is_sent() {
     let frames = [
         ("interval: 100ms, frame: line", ":\n:\n"),
         ("interval: 100ms, frame: block", ":\n\n:\n\n"),
-        ("interval: 100ms, frame: block, text: ping", ": ping\n\n: ping\n\n"),
+        ("interval: 100ms, frame: block, text: ping", ":ping\n\n:ping\n\n"),
     ];
     for (heartbeat, beats) in frames {
         let origin = Origin::start(Script::stream().event("a").hang()).await;

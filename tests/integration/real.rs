@@ -76,12 +76,12 @@ struct Express {
 impl Express {
     /// One that sends what it is told to send.
     async fn quiet() -> Self {
-        Self::ticking(0).await
+        Self::ticking(Duration::ZERO).await
     }
 
-    /// One that broadcasts a `tick` every so many milliseconds.
-    async fn ticking(every: u32) -> Self {
-        let mut tool = Tool::start("node", &[&node_file("server.js"), &every.to_string()]);
+    /// One that broadcasts a `tick` so often.
+    async fn ticking(every: Duration) -> Self {
+        let mut tool = Tool::start("node", &[&node_file("server.js"), &every.as_millis().to_string()]);
         let line = tool.line().await;
         let port = line.strip_prefix("{\"port\":").and_then(|rest| rest.strip_suffix('}')).and_then(|port| port.parse().ok());
         Self { tool, port: port.expect("the first line names the port") }
@@ -108,6 +108,9 @@ fn curl(arguments: &[&str]) -> Tool {
 
 /// What Ctrl-C may take on a loaded machine; a drain that waits for its streams would take far longer.
 const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// Heartbeats sent, on all streams.
+const HEARTBEATS: &str = "ssedge_heartbeats_total";
 
 /// How each `curl` runs: no buffering, no proxy of the environment, no wait without an end.
 const CURL: &[&str] = &["-sS", "-N", "--fail", "--noproxy", "*", "--max-time", "60"];
@@ -144,9 +147,8 @@ fn must_have(program: &str) {
 
 /// Waits until `count` more heartbeats were sent, on whatever streams are open.
 async fn heartbeats(edge: &Edge, count: f64) {
-    const SENT: &str = "ssedge_heartbeats_total";
-    let enough = edge.metric(SENT, "").await + count;
-    within("heartbeats", async { while edge.metric(SENT, "").await < enough {} }).await;
+    let enough = edge.metric(HEARTBEATS, "").await + count;
+    within("heartbeats", async { while edge.metric(HEARTBEATS, "").await < enough {} }).await;
 }
 
 /// What the EventSource client prints for the `n`th note of a broadcast, sent with `id`.
@@ -285,16 +287,23 @@ async fn event_source_gets_every_event_of_a_broadcast_in_order_and_nothing_else(
 #[tokio::test]
 #[ignore = "needs node and npm: run by .ci/run"]
 async fn event_source_sees_an_interval_tick_by_tick_between_heartbeats() {
-    let express = Express::ticking(250).await;
+    const TICK: Duration = Duration::from_millis(250);
+    let express = Express::ticking(TICK).await;
     let edge = express.edge().await;
     let mut client = event_source(&edge);
     assert_eq!(client.line().await, r#"{"open":true}"#);
 
     let first = client.line().await;
+    let began = clock::now();
     let from: usize = first.split('"').nth(7).and_then(|id| id.parse().ok()).expect("a tick has an id");
     let expected: Vec<String> =
-        (from..from + 8).map(|id| format!(r#"{{"type":"tick","id":"{id}","data":"{{\"tick\":{id}}}"}}"#)).collect();
-    assert_eq!([vec![first], client.lines(7).await].concat(), expected);
+        (from..from + 9).map(|id| format!(r#"{{"type":"tick","id":"{id}","data":"{{\"tick\":{id}}}"}}"#)).collect();
+    assert_eq!([vec![first], client.lines(8).await].concat(), expected);
+
+    // Eight intervals lie between the first and the last; anything that gathers ticks shows them in a burst.
+    let took = clock::now() - began;
+    assert!(took > TICK * 5, "nine ticks came within {took:?}");
+    assert!(edge.metric(HEARTBEATS, "").await >= 8.0, "two heartbeats fit between two ticks");
 }
 
 #[tokio::test]

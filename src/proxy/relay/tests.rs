@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::{Parts, Relay};
 use crate::clock;
 use crate::drain::Drain;
-use crate::proxy::framing::Framing;
+use crate::message::framing::Framing;
 use crate::proxy::record::{Client, StreamRecord};
 use crate::stream::{FrameChoice, HeartbeatPolicy, StreamFacts, StreamKind, StreamPolicy, StreamState};
 use crate::telemetry::Metrics;

@@ -17,29 +17,26 @@ pub(crate) enum Body {
 
 impl Body {
     /// The body of a request.
-    pub(crate) fn of_request(head: &Head) -> Self {
-        Self::framed(head).unwrap_or(Self::Complete)
+    pub(crate) fn of_request(head: &Head) -> Result<Self, String> {
+        Ok(Self::framed(head)?.unwrap_or(Self::Complete))
     }
 
     /// The body of a response; `to_head`: its request was a HEAD.
-    pub(crate) fn of_response(head: &Head, to_head: bool) -> Self {
+    pub(crate) fn of_response(head: &Head, to_head: bool) -> Result<Self, String> {
         let status = head.status();
         if to_head || status < 200 || status == 204 || status == 304 {
-            return Self::Complete;
+            return Ok(Self::Complete);
         }
-        Self::framed(head).unwrap_or(Self::UntilClose)
+        Ok(Self::framed(head)?.unwrap_or(Self::UntilClose))
     }
 
-    fn framed(head: &Head) -> Option<Self> {
-        match (head.get("transfer-encoding"), head.get("content-length")) {
-            (Some(coding), length) => {
-                assert!(coding.eq_ignore_ascii_case("chunked"), "a coding that nobody asked for: {coding}");
-                assert_eq!(length, None, "two framings at once: {}", head.start());
-                Some(Self::ChunkSize)
-            }
-            (None, Some("0")) => Some(Self::Complete),
-            (None, Some(length)) => Some(Self::Length(length.parse().expect("a Content-Length is a number"))),
-            (None, None) => None,
+    fn framed(head: &Head) -> Result<Option<Self>, String> {
+        match (head.all("transfer-encoding").as_slice(), head.all("content-length").as_slice()) {
+            ([], []) => Ok(None),
+            ([], ["0"]) => Ok(Some(Self::Complete)),
+            ([], [length]) => length.parse().map(|length| Some(Self::Length(length))).map_err(|_| format!("no length: {length}")),
+            ([coding], []) if coding.eq_ignore_ascii_case("chunked") => Ok(Some(Self::ChunkSize)),
+            _ => Err(format!("more than one framing, or an unknown one: {}", super::shown(&head.raw))),
         }
     }
 

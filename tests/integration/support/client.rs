@@ -128,7 +128,7 @@ impl Client {
         assert!(self.framing == Body::Complete && self.body.is_empty(), "the body before was not read: {}", shown(&self.body));
         let head = within("a response head", async {
             loop {
-                if let Some(head) = Head::take(&mut self.unread) {
+                if let Some(head) = Head::take(&mut self.unread).unwrap_or_else(|problem| panic!("the proxy sent {problem}")) {
                     return head;
                 }
                 if let Read::Fin | Read::Reset = self.fill().await {
@@ -137,7 +137,7 @@ impl Client {
             }
         })
         .await;
-        self.framing = Body::of_response(&head, to_head);
+        self.framing = Body::of_response(&head, to_head).unwrap_or_else(|problem| panic!("the proxy sent {problem}"));
         self.end = None;
         head
     }

@@ -11,23 +11,23 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Takes a complete head from the front of `bytes`, if one is there. Panics on what is no head at all: neither side of the proxy
-    /// may ever see that.
-    pub(crate) fn take(bytes: &mut Vec<u8>) -> Option<Self> {
-        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-        let raw: Vec<u8> = bytes.drain(..end).collect();
-        let text = std::str::from_utf8(&raw[..end - 4]).unwrap_or_else(|_| panic!("a head that is not text: {}", shown(&raw)));
+    /// Takes a complete head from the front of `bytes`, if one is there; what is no head is an error.
+    pub(crate) fn take(bytes: &mut Vec<u8>) -> Result<Option<Self>, String> {
+        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+        let raw: Vec<u8> = bytes.drain(..end + 4).collect();
+        let no_head = || format!("no head: {}", shown(&raw));
+        let text = std::str::from_utf8(&raw[..end]).map_err(|_| no_head())?;
         let mut lines = text.split("\r\n");
-        let start = lines.next().unwrap_or_default().to_owned();
-        let fields = lines
-            .map(|line| match line.split_once(':') {
-                Some((name, value)) if !name.is_empty() && !name.contains([' ', '\t', '\r', '\n']) => {
-                    (name.to_ascii_lowercase(), value.trim_matches([' ', '\t']).to_owned())
-                }
-                _ => panic!("not a field line: {line:?} in {}", shown(&raw)),
-            })
-            .collect();
-        Some(Self { raw, start, fields })
+        let start = lines.next().filter(|line| line.split(' ').count() >= 3).ok_or_else(no_head)?.to_owned();
+        let mut fields = Vec::new();
+        for line in lines {
+            let (name, value) = line.split_once(':').ok_or_else(no_head)?;
+            if name.is_empty() || name.contains([' ', '\t', '\r', '\n']) {
+                return Err(no_head());
+            }
+            fields.push((name.to_ascii_lowercase(), value.trim_matches([' ', '\t']).to_owned()));
+        }
+        Ok(Some(Self { raw, start, fields }))
     }
 
     /// The start line.

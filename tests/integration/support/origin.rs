@@ -127,10 +127,7 @@ impl Origin {
     /// The request with this number, once all of it has come.
     pub(crate) async fn request(&self, number: usize) -> Request {
         let what = format!("all of request {number} at the origin");
-        let wait = self.shared.wait_for(|state| {
-            assert!(state.problems.is_empty(), "the proxy sent {:?}", state.problems);
-            state.requests.get(number).filter(|request| request.complete).cloned()
-        });
+        let wait = self.shared.wait_for(|state| state.requests.get(number).filter(|request| request.complete).cloned());
         within(&what, wait).await
     }
 
@@ -144,6 +141,12 @@ impl Origin {
 impl Drop for Origin {
     fn drop(&mut self) {
         self.acceptor.abort();
+        let problems = &self.shared.state.lock().expect("nobody panics with it").problems;
+        if std::thread::panicking() {
+            eprintln!("--- problems at the origin: {problems:?}");
+        } else {
+            assert!(problems.is_empty(), "the proxy sent {problems:?}");
+        }
     }
 }
 
@@ -243,14 +246,17 @@ impl Connection {
 
     async fn write(&self, mut bytes: &[u8]) -> Result<(), Over> {
         while !bytes.is_empty() {
-            self.stream.writable().await.map_err(|_| Over)?;
-            match self.stream.try_write(bytes) {
+            match self.stream.writable().await.and_then(|()| self.stream.try_write(bytes)) {
                 Ok(count) => {
                     self.shared.written.fetch_add(count as u64, Ordering::Relaxed);
                     bytes = &bytes[count..];
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(_) => return Err(Over),
+                Err(_) => {
+                    // The proxy is gone; the reader may not have noticed yet.
+                    self.shared.change(|state| *state.closed[self.number].get_or_insert(End::Reset));
+                    return Err(Over);
+                }
             }
         }
         Ok(())
@@ -272,14 +278,22 @@ async fn read_requests(stream: Arc<TcpStream>, connection: usize, shared: Arc<Sh
             Ok(count) => {
                 unread.extend_from_slice(&buffer[..count]);
                 if let Err(problem) = take_requests(&shared, connection, &mut unread, &mut body, &mut index) {
-                    return shared.change(|state| state.problems.push(problem));
+                    return shared.change(|state| {
+                        state.problems.push(problem);
+                        state.closed[connection] = Some(End::Reset);
+                    });
                 }
                 continue;
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
             Err(_) => End::Reset,
         };
-        return shared.change(|state| state.closed[connection] = Some(closed));
+        return shared.change(|state| {
+            state.closed[connection] = Some(closed);
+            if index.is_none() && !unread.is_empty() {
+                state.problems.push(format!("half a head: {}", super::shown(&unread)));
+            }
+        });
     }
 }
 
@@ -305,8 +319,8 @@ fn take_requests(
             }
             *index = None;
         }
-        let Some(head) = Head::take(unread) else { return Ok(()) };
-        *body = Body::of_request(&head);
+        let Some(head) = Head::take(unread)? else { return Ok(()) };
+        *body = Body::of_request(&head)?;
         *index = Some(shared.change(|state| {
             state.requests.push(Request { head, body: Vec::new(), complete: false, connection });
             state.requests.len() - 1

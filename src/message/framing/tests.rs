@@ -37,7 +37,10 @@ fn a_chunked_body_gives_the_same_payload_at_every_split() {
 
 #[test]
 fn malformed_chunking_is_refused_at_every_split() {
-    let bodies: [&[u8]; 14] = [
+    let bodies: [&[u8]; 17] = [
+        b"0\r\nno trailer\r\n\r\n",
+        b"0\r\n: no name\r\n\r\n",
+        b"0\r\nA: b\r\n folded\r\n\r\n",
         b"\r\n",
         b"g\r\n",
         b"5\nhello\r\n",

@@ -1,7 +1,11 @@
-//! HTTP/1.1 body framing for the relay: decodes the upstream's, encodes the client's (RFC 9112 sections 6 and 7). Pure, incremental,
-//! strict: what could be read in two ways is malformed and ends the stream abnormally. No event byte is copied here.
+//! HTTP/1.1 body framing, decoded and encoded as bytes come (RFC 9112 sections 6 and 7). Pure, incremental, strict: what could be
+//! read in two ways is malformed. No byte of a body is copied here.
+//!
+//! The relay reads event streams with it, and request bodies are held to it before Pingora reads them.
 
 use std::ops::Range;
+
+use super::grammar::is_token;
 
 /// Longest size line that is still read: 16 digits, an extension we skip, CRLF.
 const MAX_SIZE_LINE: u16 = 1024;
@@ -21,7 +25,7 @@ pub enum Framing {
     UntilClose,
 }
 
-/// The upstream's framing cannot be read.
+/// The framing cannot be read, or not in one way only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -48,7 +52,7 @@ enum State {
     /// Chunked, after the last chunk: trailer fields up to an empty line.
     Trailer {
         length: u16,
-        line: u16,
+        line: TrailerLine,
         after_cr: bool,
     },
     /// Content-Length, so many bytes to come.
@@ -62,6 +66,14 @@ enum SizePart {
     Digits,
     Extension,
     Lf,
+}
+
+/// How far a trailer line is a field line (RFC 9112 section 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TrailerLine {
+    Empty,
+    Name,
+    Value,
 }
 
 const SIZE_LINE: State = State::Size { value: 0, digits: 0, length: 0, part: SizePart::Digits };
@@ -157,7 +169,7 @@ impl Decoder {
                     }
                     (SizePart::Extension, b'\r') => State::Size { value, digits, length, part: SizePart::Lf },
                     (SizePart::Extension, b'\t' | b' '..=b'~' | 0x80..=0xFF) => State::Size { value, digits, length, part },
-                    (SizePart::Lf, b'\n') if value == 0 => State::Trailer { length: 0, line: 0, after_cr: false },
+                    (SizePart::Lf, b'\n') if value == 0 => State::Trailer { length: 0, line: TrailerLine::Empty, after_cr: false },
                     (SizePart::Lf, b'\n') => State::Data(value),
                     _ => return Err(Malformed),
                 }
@@ -168,11 +180,16 @@ impl Decoder {
                 if length == MAX_TRAILERS {
                     return Err(Malformed);
                 }
-                match (after_cr, byte) {
-                    (false, b'\r') => State::Trailer { length: length + 1, line, after_cr: true },
-                    (false, b'\t' | b' '..=b'~' | 0x80..=0xFF) => State::Trailer { length: length + 1, line: line + 1, after_cr },
-                    (true, b'\n') if line == 0 => State::Done,
-                    (true, b'\n') => State::Trailer { length: length + 1, line: 0, after_cr: false },
+                let length = length + 1;
+                match (line, after_cr, byte) {
+                    (TrailerLine::Empty | TrailerLine::Value, false, b'\r') => State::Trailer { length, line, after_cr: true },
+                    (TrailerLine::Empty, true, b'\n') => State::Done,
+                    (TrailerLine::Value, true, b'\n') => State::Trailer { length, line: TrailerLine::Empty, after_cr: false },
+                    (TrailerLine::Name, false, b':') => State::Trailer { length, line: TrailerLine::Value, after_cr },
+                    (TrailerLine::Empty | TrailerLine::Name, false, byte) if is_token(&[byte]) => {
+                        State::Trailer { length, line: TrailerLine::Name, after_cr }
+                    }
+                    (TrailerLine::Value, false, b'\t' | b' '..=b'~' | 0x80..=0xFF) => State::Trailer { length, line, after_cr },
                     _ => return Err(Malformed),
                 }
             }
