@@ -203,7 +203,9 @@ impl Mailbox {
     fn post(&self, order: Order) {
         let waker = {
             let mut letter = lock(&self.order);
-            letter.order = Some(order);
+            if letter.order != Some(Order::Cut) {
+                letter.order = Some(order);
+            }
             letter.waker.take()
         };
         if let Some(waker) = waker {

@@ -8,12 +8,14 @@
 //! Because the type is ours, the socket comes back out of a session by a downcast: no second descriptor, no `unsafe`.
 
 use std::io;
+use std::net::Shutdown as Shut;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, Bytes, BytesMut};
@@ -22,21 +24,36 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest, UniqueID,
     UniqueIDType,
 };
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::message::framing::{self, Decoder, Framing};
 
+/// Finds a peer that is gone without a word within a minute and a half: heartbeats find dead clients, but nothing else finds a dead
+/// server whose stream is merely silent.
+#[must_use]
+pub fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10)).with_retries(3)
+}
+
 /// One TCP connection, ours or the upstream's.
 #[derive(Debug)]
 pub struct Transport {
-    socket: TcpStream,
+    socket: Socket,
     /// Read before the socket is.
     ahead: Bytes,
     /// Whether reads are kept in `record`.
     recording: AtomicBool,
     record: BytesMut,
     check: Mutex<Option<BodyCheck>>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Own(TcpStream),
+    /// Somebody else writes to it.
+    Shared(Arc<TcpStream>),
 }
 
 /// Holds a chunked body to our own reading of it, which is stricter than the session's.
@@ -58,7 +75,13 @@ impl Transport {
     /// A connection of which `ahead` was read: it is read again, then the socket.
     #[must_use]
     pub fn replaying(socket: TcpStream, ahead: Bytes) -> Self {
-        Self { socket, ahead, recording: AtomicBool::new(false), record: BytesMut::new(), check: Mutex::new(None) }
+        Self {
+            socket: Socket::Own(socket),
+            ahead,
+            recording: AtomicBool::new(false),
+            record: BytesMut::new(),
+            check: Mutex::new(None),
+        }
     }
 
     /// Holds the chunked body that comes after `skip` bytes to our own reading: where that breaks, reading fails with
@@ -98,10 +121,34 @@ impl Transport {
         self.record.len()
     }
 
-    /// The socket, what was read of it and is still unread, and what was recorded.
+    /// Shares the socket with somebody who writes to it while a session reads from it.
     #[must_use]
-    pub fn into_parts(self) -> (TcpStream, Bytes, Bytes) {
-        (self.socket, self.ahead, self.record.freeze())
+    pub fn share(mut self: Box<Self>) -> (Box<Self>, Arc<TcpStream>) {
+        let shared = match self.socket {
+            Socket::Own(socket) => Arc::new(socket),
+            Socket::Shared(socket) => socket,
+        };
+        self.socket = Socket::Shared(Arc::clone(&shared));
+        (self, shared)
+    }
+
+    /// The socket, for its options.
+    #[must_use]
+    pub fn socket(&self) -> &TcpStream {
+        match &self.socket {
+            Socket::Own(socket) => socket,
+            Socket::Shared(socket) => socket,
+        }
+    }
+
+    /// The socket, what was read of it and is still unread, and what was recorded. `None` while the socket is shared.
+    #[must_use]
+    pub fn into_parts(self) -> Option<(TcpStream, Bytes, Bytes)> {
+        let socket = match self.socket {
+            Socket::Own(socket) => socket,
+            Socket::Shared(socket) => Arc::into_inner(socket)?,
+        };
+        Some((socket, self.ahead, self.record.freeze()))
     }
 
     /// Gets back what was put into a session; `None` when it is some other kind of stream.
@@ -144,11 +191,21 @@ impl AsyncRead for Transport {
             let n = this.ahead.remaining().min(buf.remaining()).min(limit);
             buf.put_slice(&this.ahead.split_to(n));
         } else {
-            std::task::ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
+            match &mut this.socket {
+                Socket::Own(socket) => std::task::ready!(Pin::new(socket).poll_read(cx, buf))?,
+                Socket::Shared(socket) => {
+                    let unfilled = buf.initialize_unfilled();
+                    let polled = poll_shared(cx, TcpStream::poll_read_ready, socket, |socket| socket.try_read(unfilled));
+                    let n = std::task::ready!(polled)?;
+                    buf.advance(n);
+                }
+            }
         }
         let read = &buf.filled()[before..];
         if *this.recording.get_mut() {
             this.record.extend_from_slice(read);
+        } else if !this.record.is_empty() {
+            this.record = BytesMut::new();
         }
         if let Some(body) = check
             && body.is_over(read)?
@@ -161,23 +218,48 @@ impl AsyncRead for Transport {
 
 impl AsyncWrite for Transport {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, buf)
+        match &mut self.socket {
+            Socket::Own(socket) => Pin::new(socket).poll_write(cx, buf),
+            Socket::Shared(socket) => poll_shared(cx, TcpStream::poll_write_ready, socket, |socket| socket.try_write(buf)),
+        }
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+        match &mut self.socket {
+            Socket::Own(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+            Socket::Shared(socket) => {
+                poll_shared(cx, TcpStream::poll_write_ready, socket, |socket| socket.try_write_vectored(bufs))
+            }
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+    /// TCP keeps nothing back that could be flushed.
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(SockRef::from(self.socket()).shutdown(Shut::Write))
+    }
+}
+
+/// Tries until it would block, then waits to be ready.
+fn poll_shared<T>(
+    cx: &mut Context<'_>,
+    ready: impl Fn(&TcpStream, &mut Context<'_>) -> Poll<io::Result<()>>,
+    socket: &TcpStream,
+    mut attempt: impl FnMut(&TcpStream) -> io::Result<T>,
+) -> Poll<io::Result<T>> {
+    loop {
+        std::task::ready!(ready(socket, cx))?;
+        match attempt(socket) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return Poll::Ready(done),
+        }
     }
 }
 
@@ -185,13 +267,13 @@ impl AsyncWrite for Transport {
 impl Shutdown for Transport {
     async fn shutdown(&mut self) {
         // The peer may be gone already; there is nothing left to do about it.
-        let _ = self.socket.shutdown().await;
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 
 impl UniqueID for Transport {
     fn id(&self) -> UniqueIDType {
-        self.socket.as_raw_fd()
+        self.socket().as_raw_fd()
     }
 }
 

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ssedge::stream::{
-    Action, EndReason, FrameChoice, HeartbeatPolicy, MaxAge, StreamFacts, StreamKind, StreamPolicy, StreamState, UpstreamEnd,
+    Action, ClientEnd, EndReason, FrameChoice, HeartbeatPolicy, MaxAge, StreamFacts, StreamKind, StreamPolicy, StreamState,
+    UpstreamEnd,
 };
 
 const RUNS: u64 = 20_000;
@@ -299,7 +300,7 @@ fn run(seed: u64) -> (EndReason, u64) {
                 shell.carry_out(&[]);
             }
             9 if random.one_in(40) => {
-                shell.engine.handle_client_gone(&mut shell.actions);
+                shell.engine.handle_client_gone(ClientEnd::Closed, &mut shell.actions);
                 shell.carry_out(&[]);
             }
             10 if random.one_in(40) => {
@@ -316,7 +317,7 @@ fn run(seed: u64) -> (EndReason, u64) {
     assert_eq!(shell.engine.poll_timeout(), None, "nothing is waited for after the end");
     shell.engine.handle_upstream(b"data: late\n\n", shell.now, &mut shell.actions);
     shell.engine.handle_timeout(shell.now + Duration::from_secs(3600), &mut shell.actions);
-    shell.engine.handle_client_gone(&mut shell.actions);
+    shell.engine.handle_client_gone(ClientEnd::Closed, &mut shell.actions);
     assert_eq!(shell.actions, [], "the end is the end");
 
     assert!(!silent || shell.beats == 0, "a heartbeat where none may be");

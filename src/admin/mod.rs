@@ -56,6 +56,8 @@ impl Admin {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        // One answer a connection: a health check that reads to the end gets one, and idle scrapers hold nothing.
+        session.set_keepalive(None);
         let request = session.req_header();
         self.answer(&request.method, request.uri.path())
     }

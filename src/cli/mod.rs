@@ -5,6 +5,7 @@ mod demo;
 mod load;
 mod run;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -61,8 +62,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Says what failed.
-#[expect(clippy::print_stderr, reason = "the command line's own voice")]
 fn complain(what: &str) -> u8 {
-    eprintln!("ssedge: {what}");
+    let _ = writeln!(std::io::stderr(), "ssedge: {what}");
     FAILED
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use pingora::protocols::http::ServerSession;
 
 use super::door::After;
@@ -64,7 +63,7 @@ impl App {
                 Err(_) => After::Gone,
             };
         };
-        let exchange = Exchange { route, pool, drain: &self.drain, request: &request, started: clock::now() };
+        let exchange = Exchange { route, pool, drain: &self.drain, request: &request, started: clock::now(), keep_alive: keeps };
         exchange.run(session, client).await
     }
 }
@@ -76,8 +75,9 @@ pub(super) async fn leave(session: ServerSession, client: Client) -> After {
     if session.will_keepalive() && session.is_body_done() {
         let Ok(Some(reusable)) = session.reuse().await else { return After::Gone };
         let (stream, overread) = reusable.into_parts();
-        let Some(transport) = Transport::from_stream(stream) else { return After::Gone };
-        let (socket, unread, _) = transport.into_parts();
+        let Some((socket, unread, _)) = Transport::from_stream(stream).and_then(|transport| transport.into_parts()) else {
+            return After::Gone;
+        };
         let ahead = match overread {
             Some(mut overread) if !unread.is_empty() => {
                 overread.extend_from_slice(&unread);
@@ -88,11 +88,8 @@ pub(super) async fn leave(session: ServerSession, client: Client) -> After {
         };
         return After::Next(socket, ahead, client);
     }
-    match Transport::from_stream(session.into_inner()) {
-        Some(transport) => {
-            let (socket, _, _): (_, Bytes, _) = transport.into_parts();
-            After::Linger(socket, client)
-        }
+    match Transport::from_stream(session.into_inner()).and_then(|transport| transport.into_parts()) {
+        Some((socket, _, _)) => After::Linger(socket, client),
         None => After::Gone,
     }
 }

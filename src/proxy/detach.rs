@@ -13,14 +13,14 @@ use crate::transport::Transport;
 #[must_use]
 pub fn downstream(session: ServerSession) -> Option<TcpStream> {
     let ServerSession::H1(session) = session else { return None };
-    let (socket, _, _) = Transport::from_stream(session.into_inner())?.into_parts();
+    let (socket, _, _) = Transport::from_stream(session.into_inner())?.into_parts()?;
     Some(socket)
 }
 
 /// The server's socket, and what was read of the body together with the heads: all that was recorded past the first `heads` bytes.
 #[must_use]
 pub fn upstream(session: UpstreamSession, heads: usize) -> Option<(TcpStream, Bytes)> {
-    let (socket, _, mut recorded) = Transport::from_stream(session.into_inner())?.into_parts();
+    let (socket, _, mut recorded) = Transport::from_stream(session.into_inner())?.into_parts()?;
     recorded.advance(heads.min(recorded.len()));
     // A copy: the slice would keep the whole head alive for as long as the stream lives.
     Some((socket, Bytes::copy_from_slice(&recorded)))

@@ -20,6 +20,8 @@ use crate::transport::Transport;
 
 /// Bytes read at a time while a head is incomplete.
 const HEAD_READ: usize = 4 * 1024;
+/// How long a head that has begun may take once we are leaving.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// How long and how much we still read from a client that gets an early answer, so that it can read the answer (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
@@ -33,7 +35,7 @@ pub struct DoorSettings {
     pub request_head: Duration,
     /// Idle between two requests.
     pub keep_alive: Duration,
-    /// A client takes nothing of what we answer for so long; also its TCP user timeout.
+    /// A client takes nothing of what we answer for so long.
     pub write_stall: Duration,
 }
 
@@ -71,21 +73,17 @@ impl Door {
     }
 
     /// Serves one connection to its end.
-    pub async fn serve(&self, socket: TcpStream, address: SocketAddr) {
-        if let Err(error) = self.prepare(&socket) {
-            tracing::debug!(client = %address, %error, "the connection broke before its first byte");
-            return;
-        }
-        let client = Client::new(address, Arc::clone(self.app.metrics()), self.app.drain().guard());
+    pub async fn serve(&self, socket: TcpStream, client: Client) {
         tokio::select! {
             () = self.requests(socket, client) => {}
             () = self.app.drain().cut_off() => {}
         }
     }
 
-    fn prepare(&self, socket: &TcpStream) -> std::io::Result<()> {
-        socket.set_nodelay(true)?;
-        socket2::SockRef::from(socket).set_tcp_user_timeout(Some(self.settings.write_stall))
+    /// A connection from `address` was accepted.
+    #[must_use]
+    pub fn client(&self, address: SocketAddr) -> Client {
+        Client::new(address, Arc::clone(self.app.metrics()), self.app.drain().guard())
     }
 
     /// One request after the other.
@@ -132,6 +130,8 @@ impl Door {
     ) -> Result<(RequestHead, usize), NoRequest> {
         if ahead.is_empty() {
             tokio::select! {
+                // What is there already is served, also when we are leaving.
+                biased;
                 begun = tokio::time::timeout(first_wait, first_bytes(socket, ahead)) => match begun {
                     Ok(Ok(n)) if n > 0 => {}
                     Ok(_) | Err(_) => return Err(NoRequest::Quiet),
@@ -157,7 +157,16 @@ impl Door {
 
     async fn read_more(&self, socket: &mut TcpStream, ahead: &mut BytesMut, deadline: Instant) -> Result<(), NoRequest> {
         ahead.reserve(HEAD_READ);
-        match tokio::time::timeout_at(deadline.into(), socket.read_buf(ahead)).await {
+        let read = tokio::select! {
+            biased;
+            read = tokio::time::timeout_at(deadline.into(), socket.read_buf(ahead)) => read,
+            // Nothing was promised for a head that is not whole.
+            () = async {
+                self.app.drain().draining().await;
+                tokio::time::sleep(DRAIN_GRACE).await;
+            } => return Err(NoRequest::Quiet),
+        };
+        match read {
             Ok(Ok(n)) if n > 0 => Ok(()),
             Ok(_) => Err(NoRequest::Quiet),
             Err(_) => Err(NoRequest::Refused(TOO_SLOW)),

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use pingora::protocols::http::ServerSession;
+
 use crate::clock;
 use crate::drain::Guard;
 use crate::stream::{EndReason, Tally};
@@ -30,6 +32,108 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.metrics.connections_open.dec();
+    }
+}
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The client has the whole response.
+    Whole,
+    /// It is an event stream, which has its own lines.
+    Stream,
+    /// The client closed, or took nothing for too long.
+    ClientGone,
+    /// The upstream's response broke off.
+    UpstreamLost,
+    /// We left before it was over.
+    Cut,
+}
+
+impl Outcome {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Stream => "stream",
+            Self::ClientGone => "client_gone",
+            Self::UpstreamLost => "upstream_lost",
+            Self::Cut => "cut",
+        }
+    }
+}
+
+/// One request, logged once when this is dropped, whichever way that comes.
+#[derive(Debug)]
+pub struct RequestRecord {
+    client: SocketAddr,
+    method: http::Method,
+    /// Without the query: tokens live there.
+    path: String,
+    route: Arc<str>,
+    upstream: String,
+    started: Instant,
+    status: u16,
+    bytes: usize,
+    outcome: Outcome,
+}
+
+impl RequestRecord {
+    /// A request whose head was read at `started`.
+    #[must_use]
+    pub fn new(client: &Client, session: &ServerSession, route: &Arc<str>, upstream: &str, started: Instant) -> Self {
+        let head = session.req_header();
+        Self {
+            client: client.address,
+            method: head.method.clone(),
+            path: head.uri.path().to_owned(),
+            route: Arc::clone(route),
+            upstream: upstream.to_owned(),
+            started,
+            status: 0,
+            bytes: 0,
+            outcome: Outcome::Cut,
+        }
+    }
+
+    /// The client gets this status.
+    pub fn status(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    /// So many bytes of the body go to the client.
+    pub fn forwarded(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
+    /// How it ends.
+    pub fn outcome(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+
+    /// It is over.
+    pub fn over(&mut self, status: u16, outcome: Outcome) {
+        self.status = status;
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for RequestRecord {
+    fn drop(&mut self) {
+        if self.outcome == Outcome::Stream {
+            return;
+        }
+        tracing::info!(
+            client = %self.client,
+            method = %self.method,
+            path = self.path,
+            route = &*self.route,
+            upstream = self.upstream,
+            status = self.status,
+            bytes = self.bytes,
+            seconds = clock::now().saturating_duration_since(self.started).as_secs_f64(),
+            outcome = self.outcome.label(),
+            "request"
+        );
     }
 }
 

@@ -23,12 +23,12 @@ use super::record::StreamRecord;
 use crate::clock;
 use crate::drain::{Order, StreamGuard};
 use crate::message::framing::{self, Decoder, Framing, LAST_CHUNK};
-use crate::stream::{Action, EndReason, StreamState, UpstreamEnd};
+use crate::stream::{Action, ClientEnd, EndReason, StreamState, UpstreamEnd};
 
 /// Bytes of one read at most.
 const READ_SIZE: usize = 64 * 1024;
-/// A later wake-up than this is never needed.
-const FAR: Duration = Duration::from_secs(24 * 3600);
+/// Reads of one poll at most: the other streams of the worker wait meanwhile.
+const READS_PER_POLL: usize = 8;
 
 /// The buffers of a worker, shared by all its streams: nothing stays in them between two polls.
 #[derive(Default)]
@@ -68,8 +68,8 @@ pin_project! {
     pub struct Relay {
         #[pin]
         sleep: Sleep,
-        // When `sleep` fires.
-        armed: Instant,
+        // When `sleep` wakes the task; `None` while it is not registered to.
+        armed: Option<Instant>,
         flow: Flow,
     }
 }
@@ -136,7 +136,11 @@ impl Relay {
             closing_until: None,
             write_stall: parts.write_stall,
         };
-        Self { sleep: tokio::time::sleep_until((now + FAR).into()), armed: now + FAR, flow }
+        if !flow.chunked {
+            // Until it ended cleanly, whatever drops this stream must look like what it is: without chunks only a reset does.
+            reset_on_close(&flow.downstream, true);
+        }
+        Self { sleep: tokio::time::sleep_until(now.into()), armed: None, flow }
     }
 }
 
@@ -155,17 +159,20 @@ impl Future for Relay {
             return Poll::Ready(());
         }
         // The sleep is moved only when it must fire earlier than it stands, or when it fired: an event that merely postpones the
-        // next heartbeat costs nothing here. A task's waker stays the same, so one poll after each move registers it.
-        if let Some(at) = this.flow.deadline() {
-            if at < *this.armed || *this.armed <= now {
-                this.sleep.as_mut().reset(at.into());
-                *this.armed = at;
-                if this.sleep.as_mut().poll(cx).is_ready() {
+        // next heartbeat costs nothing here. A task's waker stays the same, so one poll after each move registers it, unless the
+        // task's budget is used up: then the sleep registers nothing, and the task is polled again at once.
+        if let Some(at) = this.flow.deadline()
+            && !this.armed.is_some_and(|armed| now < armed && armed <= at)
+        {
+            let registers = tokio::task::coop::has_budget_remaining();
+            this.sleep.as_mut().reset(at.into());
+            match this.sleep.as_mut().poll(cx) {
+                Poll::Pending => *this.armed = registers.then_some(at),
+                Poll::Ready(()) => {
+                    *this.armed = None;
                     cx.waker().wake_by_ref();
                 }
             }
-        } else if *this.armed <= now {
-            *this.armed = now + FAR;
         }
         Poll::Pending
     }
@@ -175,8 +182,8 @@ impl Flow {
     /// Does all that can be done without waiting.
     fn run(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Poll<EndReason> {
         self.take_order(cx, now, scratch);
-        if self.client_left(cx) {
-            self.state.handle_client_gone(&mut scratch.actions);
+        if let Some(how) = self.client_left(cx) {
+            self.state.handle_client_gone(how, &mut scratch.actions);
         } else {
             self.state.handle_timeout(now, &mut scratch.actions);
         }
@@ -186,7 +193,7 @@ impl Flow {
             let first = std::mem::take(&mut self.body_start);
             self.feed(&first, cx, now, scratch);
         }
-        loop {
+        for _ in 0..READS_PER_POLL {
             if self.is_backlogged() {
                 self.send(cx, now, &[], false, scratch);
             }
@@ -211,6 +218,9 @@ impl Flow {
             }
             scratch.read = read;
         }
+        // There may be more: after the others had their turn.
+        cx.waker().wake_by_ref();
+        self.finished(cx, now, scratch).unwrap_or(Poll::Pending)
     }
 
     /// When to be polled next at the latest.
@@ -233,16 +243,19 @@ impl Flow {
     }
 
     /// Whether the client closed. What it sends on a stream whose head said `Connection: close` is read and forgotten.
-    fn client_left(&mut self, cx: &mut Context<'_>) -> bool {
+    fn client_left(&mut self, cx: &mut Context<'_>) -> Option<ClientEnd> {
         let mut bytes = [0; 512];
-        loop {
+        for _ in 0..READS_PER_POLL {
             let mut buffer = ReadBuf::new(&mut bytes);
             match Pin::new(&mut self.downstream).poll_read(cx, &mut buffer) {
-                Poll::Pending => return false,
+                Poll::Pending => return None,
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
-                Poll::Ready(_) => return true,
+                Poll::Ready(Ok(())) => return Some(ClientEnd::Closed),
+                Poll::Ready(Err(error)) => return Some(client_end(&error)),
             }
         }
+        cx.waker().wake_by_ref();
+        None
     }
 
     /// Hands `input`, as it came from the upstream, to the engine, and what the engine lets go to the client.
@@ -315,7 +328,7 @@ impl Flow {
         scratch.out = out;
         match result {
             Ok(written) => self.state.handle_written(written, self.is_backlogged(), now, &mut scratch.actions),
-            Err(_) => self.state.handle_client_gone(&mut scratch.actions),
+            Err(error) => self.state.handle_client_gone(client_end(&error), &mut scratch.actions),
         }
         self.carry_out(0, &[], scratch);
     }
@@ -395,13 +408,24 @@ impl Flow {
         }
     }
 
-    /// The sockets close with `self`; before that, an end that is not clean is made to look so where no framing shows it.
+    /// The sockets close with `self`.
     fn close(&mut self, reason: EndReason) {
-        if !reason.is_clean() && !self.chunked {
-            // A reset is the only way to say it to a client whose body ends with the connection.
-            let _ = SockRef::from(&self.downstream).set_linger(Some(Duration::ZERO));
+        if reason.is_clean() && !self.chunked {
+            reset_on_close(&self.downstream, false);
         }
         self.record.ended(reason, self.state.tally());
+    }
+}
+
+fn client_end(error: &io::Error) -> ClientEnd {
+    if error.kind() == io::ErrorKind::TimedOut { ClientEnd::TimedOut } else { ClientEnd::Closed }
+}
+
+/// Whether closing `socket` resets the connection: the only way to say that something is missing to a client whose body ends with
+/// the connection (RFC 9112 section 8).
+pub(super) fn reset_on_close(socket: &TcpStream, reset: bool) {
+    if let Err(error) = SockRef::from(socket).set_linger(reset.then_some(Duration::ZERO)) {
+        tracing::debug!(%error, "SO_LINGER was refused");
     }
 }
 

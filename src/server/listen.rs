@@ -13,9 +13,13 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::StartError;
+use crate::transport;
 
 /// Connections that wait in the kernel.
 const BACKLOG: i32 = 4096;
+/// Bytes that the kernel takes for a client beyond what is on its way: with megabytes of them, a client that reads slowly but steadily
+/// would look as if it took nothing, and its newest event would wait behind all of them.
+const NOT_SENT_BYTES: u32 = 64 * 1024;
 /// After a failed accept (no descriptors, say): trying at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -34,12 +38,17 @@ pub(super) struct ListenService<A> {
     acceptor: Arc<A>,
 }
 
-/// Binds and listens, with the address reusable at once after a restart.
-pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+/// Binds and listens, with the address reusable at once after a restart. Accepted sockets inherit the options (tcp(7) on Linux): no
+/// delay for small writes, probes that find dead peers, the stall limit as the limit for unacknowledged bytes, and little to wait behind.
+pub(super) fn bind(address: SocketAddr, write_stall: Duration) -> Result<TcpListener, StartError> {
     let open = || -> std::io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_keepalive(&transport::keepalive())?;
+        socket.set_tcp_user_timeout(Some(write_stall))?;
+        socket.set_tcp_notsent_lowat(NOT_SENT_BYTES)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         Ok(socket.into())
@@ -89,7 +98,7 @@ async fn accept_loop<A: Accept>(listener: tokio::net::TcpListener, acceptor: Arc
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             // An error means that the sender is gone, and so is the process.
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
             Ok((socket, address)) => acceptor.accept(socket, address),
@@ -98,6 +107,13 @@ async fn accept_loop<A: Accept>(listener: tokio::net::TcpListener, acceptor: Arc
                 tracing::error!(%error, "no connection can be accepted; with too many open files, raise `ulimit -n`");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
+        }
+    }
+    // Closing the socket would reset those that the kernel has accepted for us already.
+    for _ in 0..BACKLOG {
+        match tokio::time::timeout(Duration::ZERO, listener.accept()).await {
+            Ok(Ok((socket, address))) => acceptor.accept(socket, address),
+            Ok(Err(_)) | Err(_) => return,
         }
     }
 }

@@ -62,8 +62,12 @@ impl Bound {
     /// # Errors
     /// [`StartError::Bind`], for the first address that cannot be had.
     pub fn new(config: Config) -> Result<Self, StartError> {
-        let listeners = config.listeners.iter().map(|listener| listen::bind(listener.address)).collect::<Result<_, _>>()?;
-        let admin = config.admin.map(listen::bind).transpose()?;
+        let listeners = config
+            .listeners
+            .iter()
+            .map(|listener| listen::bind(listener.address, config.timeouts.write_stall))
+            .collect::<Result<_, _>>()?;
+        let admin = config.admin.map(|address| listen::bind(address, config.timeouts.write_stall)).transpose()?;
         Ok(Self { config, listeners, admin })
     }
 
@@ -118,7 +122,9 @@ struct EdgeDoor(Arc<Door>);
 impl Accept for EdgeDoor {
     fn accept(&self, socket: TcpStream, address: SocketAddr) {
         let door = Arc::clone(&self.0);
-        tokio::spawn(async move { door.serve(socket, address).await });
+        // Counted from here on: the process must not leave before the task has run.
+        let client = door.client(address);
+        tokio::spawn(async move { door.serve(socket, client).await });
     }
 }
 

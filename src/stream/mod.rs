@@ -126,6 +126,15 @@ pub enum UpstreamEnd {
     Malformed,
 }
 
+/// How the client ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientEnd {
+    /// It closed, or its connection broke.
+    Closed,
+    /// The kernel gave it up: what we sent was not acknowledged, or its window stayed closed, for `write_stall`.
+    TimedOut,
+}
+
 /// What went through a stream so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -231,9 +240,13 @@ impl StreamState {
         }
     }
 
-    /// The client closed, or its connection broke.
-    pub fn handle_client_gone(&mut self, actions: &mut Vec<Action>) {
-        self.end(EndReason::ClientGone, actions);
+    /// The client's connection is over.
+    pub fn handle_client_gone(&mut self, how: ClientEnd, actions: &mut Vec<Action>) {
+        let reason = match how {
+            ClientEnd::Closed => EndReason::ClientGone,
+            ClientEnd::TimedOut => EndReason::WriteStall,
+        };
+        self.end(reason, actions);
     }
 
     /// We are leaving: a stream that may end early does so at its first boundary from `end_by` on; others run to their own end.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{
-    Action, Beat, EndReason, FrameChoice, HeartbeatPolicy, MaxAge, StreamFacts, StreamKind, StreamPolicy, StreamState, UpstreamEnd,
+    Action, Beat, ClientEnd, EndReason, FrameChoice, HeartbeatPolicy, MaxAge, StreamFacts, StreamKind, StreamPolicy, StreamState,
+    UpstreamEnd,
 };
 use crate::clock;
 use crate::sse::{Frame, LineEnd};
@@ -255,6 +256,13 @@ fn a_client_that_takes_nothing_ends_the_stream_and_any_progress_starts_over() {
 }
 
 #[test]
+fn a_client_that_the_kernel_gave_up_counts_as_stalled() {
+    let mut story = Story::new();
+    story.state.handle_client_gone(ClientEnd::TimedOut, &mut story.actions);
+    assert_eq!(story.taken(), [Action::End(EndReason::WriteStall)]);
+}
+
+#[test]
 fn a_bom_that_comes_first_is_forwarded_as_it_came() {
     let mut story = Story::new();
     assert_eq!(story.sends(b"\xEF\xBB\xBFdata: a\n\n"), [Action::Forward(0..12)]);
@@ -382,7 +390,7 @@ fn an_end_waits_until_the_client_has_everything() {
 #[test]
 fn nothing_happens_after_the_end() {
     let mut story = Story::new();
-    story.state.handle_client_gone(&mut story.actions);
+    story.state.handle_client_gone(ClientEnd::Closed, &mut story.actions);
     assert_eq!(story.taken(), [Action::End(EndReason::ClientGone)]);
     assert_eq!(story.sends(b"data: late\n\n"), []);
     assert_eq!(story.after(INTERVAL * 100), []);

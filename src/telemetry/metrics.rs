@@ -13,7 +13,7 @@ pub struct Metrics {
     pub streams_open: IntGauge,
     /// Event streams started.
     pub streams_started: IntCounter,
-    /// Events forwarded.
+    /// Events received from upstreams.
     pub events: IntCounter,
     /// Payload bytes of event streams received from upstreams.
     pub stream_bytes: IntCounter,
@@ -45,7 +45,7 @@ impl Metrics {
         Ok(Self {
             streams_open: gauge(&registry, "ssedge_streams_open", "Event streams open now.")?,
             streams_started: counter(&registry, "ssedge_streams_started_total", "Event streams started.")?,
-            events: counter(&registry, "ssedge_stream_events_total", "Events forwarded.")?,
+            events: counter(&registry, "ssedge_stream_events_total", "Events received from upstreams.")?,
             stream_bytes: counter(
                 &registry,
                 "ssedge_stream_bytes_total",

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::Stream;
 use pingora::upstreams::peer::{HttpPeer, Peer};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::spec::UpstreamSpec;
 use crate::clock;
-use crate::transport::Transport;
+use crate::transport::{self, Transport};
 
 /// How long an idle connection to a server is kept: Node and uvicorn drop theirs at 5 s, and a race is worth avoiding.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
@@ -50,6 +51,8 @@ pub enum ConnectError {
     Unresolved(io::Error),
     /// The server does not accept.
     Refused(io::Error),
+    /// This process has no descriptors left.
+    Exhausted(io::Error),
     /// `timeouts.connect` passed.
     TimedOut,
 }
@@ -59,6 +62,7 @@ impl std::fmt::Display for ConnectError {
         match self {
             Self::Unresolved(error) => write!(f, "its name has no address: {error}"),
             Self::Refused(error) => write!(f, "no connection: {error}"),
+            Self::Exhausted(error) => write!(f, "no descriptor for a connection, raise `ulimit -n`: {error}"),
             Self::TimedOut => write!(f, "no connection within timeouts.connect"),
         }
     }
@@ -91,28 +95,30 @@ impl Pool {
         &self.spec.server
     }
 
-    /// An idle connection if there is one, else a fresh one.
+    /// An idle connection if there is one, else a fresh one. `timeout` bounds all of it, name and attempts.
     ///
     /// # Errors
     /// [`ConnectError`], after each address of the server was tried.
     pub async fn connect(&self, timeout: Duration) -> Result<Connection, ConnectError> {
-        let peers = self.peers().await?;
-        for peer in peers.iter() {
-            let Some(stream) = self.connector.reused_stream(peer).await else { continue };
-            if let (Some(transport), Some(server)) = (Transport::from_stream(stream), peer.address().as_inet()) {
-                return Ok(Connection { transport, reused: true, server: *server });
+        within(timeout, async {
+            let peers = self.peers().await?;
+            for peer in peers.iter() {
+                let Some(stream) = self.connector.reused_stream(peer).await else { continue };
+                if let (Some(transport), Some(server)) = (Transport::from_stream(stream), peer.address().as_inet()) {
+                    return Ok(Connection { transport, reused: true, server: *server });
+                }
             }
-        }
-        self.open(&peers, timeout).await
+            self.open(&peers).await
+        })
+        .await
     }
 
-    /// A fresh connection.
+    /// A fresh connection, within `timeout`.
     ///
     /// # Errors
     /// [`ConnectError`], after each address of the server was tried.
     pub async fn connect_fresh(&self, timeout: Duration) -> Result<Connection, ConnectError> {
-        let peers = self.peers().await?;
-        self.open(&peers, timeout).await
+        within(timeout, async { self.open(&self.peers().await?).await }).await
     }
 
     /// Takes a connection back whose response was read to its end, for the next request.
@@ -120,23 +126,25 @@ impl Pool {
         self.connector.release_stream(stream, peer(server).reuse_hash(), Some(KEEP_ALIVE));
     }
 
-    async fn open(&self, peers: &[HttpPeer], timeout: Duration) -> Result<Connection, ConnectError> {
+    async fn open(&self, peers: &[HttpPeer]) -> Result<Connection, ConnectError> {
         let mut last = ConnectError::TimedOut;
         for peer in peers {
             let Some(server) = peer.address().as_inet().copied() else { continue };
-            match tokio::time::timeout(timeout, TcpStream::connect(server)).await {
-                Ok(Ok(socket)) => {
-                    if let Err(error) = socket.set_nodelay(true) {
-                        tracing::debug!(%server, %error, "TCP_NODELAY was refused");
+            match TcpStream::connect(server).await {
+                Ok(socket) => {
+                    let options =
+                        socket.set_nodelay(true).and_then(|()| SockRef::from(&socket).set_tcp_keepalive(&transport::keepalive()));
+                    if let Err(error) = options {
+                        tracing::debug!(%server, %error, "a socket option was refused");
                     }
                     return Ok(Connection { transport: Box::new(Transport::new(socket)), reused: false, server });
                 }
-                Ok(Err(error)) => last = ConnectError::Refused(error),
-                Err(_) => last = ConnectError::TimedOut,
+                // EMFILE and ENFILE: no other address will do better.
+                Err(error) if matches!(error.raw_os_error(), Some(23 | 24)) => return Err(ConnectError::Exhausted(error)),
+                Err(error) => last = ConnectError::Refused(error),
             }
         }
-        // Perhaps it moved: look its name up again next time.
-        self.remember(None);
+        self.expire();
         Err(last)
     }
 
@@ -144,23 +152,39 @@ impl Pool {
     async fn peers(&self) -> Result<Arc<[HttpPeer]>, ConnectError> {
         let now = clock::now();
         let known = self.peers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((since, peers)) = known
-            && (self.spec.server.host.parse::<IpAddr>().is_ok() || now < since + RESOLVE)
+        if let Some((since, peers)) = &known
+            && (self.spec.server.host.parse::<IpAddr>().is_ok() || now < *since + RESOLVE)
         {
-            return Ok(peers);
+            return Ok(Arc::clone(peers));
         }
         let target = (self.spec.server.host.as_str(), self.spec.server.port);
-        let peers: Arc<[_]> = tokio::net::lookup_host(target).await.map_err(ConnectError::Unresolved)?.map(peer).collect();
-        if peers.is_empty() {
-            return Err(ConnectError::Unresolved(io::Error::from(io::ErrorKind::NotFound)));
+        let looked_up = tokio::net::lookup_host(target).await.map(|found| found.map(peer).collect::<Arc<[_]>>());
+        match (looked_up, known) {
+            (Ok(peers), _) if !peers.is_empty() => {
+                self.remember(Some((now, Arc::clone(&peers))));
+                Ok(peers)
+            }
+            // What it was is better than nothing.
+            (_, Some((_, peers))) => Ok(peers),
+            (Ok(_), None) => Err(ConnectError::Unresolved(io::Error::from(io::ErrorKind::NotFound))),
+            (Err(error), None) => Err(ConnectError::Unresolved(error)),
         }
-        self.remember(Some((now, Arc::clone(&peers))));
-        Ok(peers)
+    }
+
+    /// Perhaps the server moved: its name is looked up again next time.
+    fn expire(&self) {
+        if let Some((since, _)) = self.peers.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            *since = since.checked_sub(RESOLVE).unwrap_or(*since);
+        }
     }
 
     fn remember(&self, peers: Option<(Instant, Arc<[HttpPeer]>)>) {
         *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = peers;
     }
+}
+
+async fn within<T>(timeout: Duration, work: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
+    tokio::time::timeout(timeout, work).await.unwrap_or(Err(ConnectError::TimedOut))
 }
 
 fn peer(server: SocketAddr) -> HttpPeer {

@@ -12,7 +12,7 @@ pub struct UpstreamSpec {
     pub server: ServerAddress,
 }
 
-/// `host:port`; the host is an address or a name, looked up at each connect.
+/// `host:port`; the host is an address or a name, looked up when it is needed and believed for 10 s.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServerAddress {
     /// An IPv4 address, an IPv6 address without brackets, or a name.

@@ -76,7 +76,7 @@ async fn metrics_are_prometheus_text_and_complete_before_the_first_stream() {
 #[tokio::test]
 async fn streams_are_counted_from_their_start_to_their_end() {
     let origin = Origin::start(Script::stream().event("a").gate().event("b").end()).await;
-    let edge = Edge::with().heartbeat("interval: 100ms").start(origin.address()).await;
+    let edge = Edge::with().heartbeat("interval: 200ms").start(origin.address()).await;
     let (mut client, _) = Client::open(edge.address(), SUBSCRIBE).await;
     client.expects("data: a\n\n:\n\n").await;
     assert_eq!(edge.metric("ssedge_streams_open", "").await, 1.0);

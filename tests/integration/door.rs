@@ -215,9 +215,11 @@ async fn a_client_that_says_nothing_is_closed_at_the_deadline() {
     let origin = Origin::start(Script::answer("ok")).await;
     let edge = Edge::with().timeout("request_head", "300ms").start(origin.address()).await;
     for bytes in ["", "\r", "GET / HTTP/1.1\r\nHost: te", "PRI * HTTP/2.0\r\n\r\n"] {
+        let begin = clock::now();
         let (answer, _) = Client::send_to(edge.address(), bytes).await.rest().await;
         let may_be_said = ["HTTP/1.1 408 ", "HTTP/1.1 505 "].iter().any(|start| answer.starts_with(start.as_bytes()));
         assert!(answer.is_empty() || may_be_said, "to {bytes:?}: {:?}", shown(&answer));
+        assert!(begin.elapsed() < Duration::from_secs(9), "that was the default deadline");
     }
 }
 

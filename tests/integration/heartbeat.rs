@@ -155,7 +155,7 @@ async fn the_frame_is_a_line_for_clients_that_would_stumble_over_a_block() {
     ];
     let blocks = [get(""), get("User-Agent: curl/8.14.1\r\n"), get("User-Agent: my-own-script/1\r\n")];
     let origin = Origin::start(Script::stream().event("a").hang()).await;
-    let edge = Edge::with().heartbeat("interval: 100ms").start(origin.address()).await;
+    let edge = Edge::with().heartbeat(BEAT).start(origin.address()).await;
     for (request, beat) in lines.iter().map(|request| (request, ":\n")).chain(blocks.iter().map(|request| (request, ":\n\n"))) {
         let (mut client, _) = Client::open(edge.address(), request).await;
         eprintln!("{request:?} must get {beat:?}");
@@ -173,9 +173,9 @@ async fn the_frame_is_a_line_for_everybody_once_an_id_was_seen() {
 #[tokio::test]
 async fn the_configured_frame_and_text_are_what_is_sent() {
     let frames = [
-        ("interval: 100ms, frame: line", ":\n:\n"),
-        ("interval: 100ms, frame: block", ":\n\n:\n\n"),
-        ("interval: 100ms, frame: block, text: ping", ":ping\n\n:ping\n\n"),
+        ("interval: 200ms, frame: line", ":\n:\n"),
+        ("interval: 200ms, frame: block", ":\n\n:\n\n"),
+        ("interval: 200ms, frame: block, text: ping", ":ping\n\n:ping\n\n"),
     ];
     for (heartbeat, beats) in frames {
         let origin = Origin::start(Script::stream().event("a").hang()).await;
@@ -292,8 +292,6 @@ async fn beats_come_by_default_and_are_switched_off_for_a_route() {
     let (mut with, _) = Client::open(on.address(), SUBSCRIBE).await;
     let (mut without, _) = Client::open(off.address(), SUBSCRIBE).await;
     without.expects("data: a\n\n").await;
-    // Each wait here is shorter than the deadline of one wait.
-    tokio::time::sleep(Duration::from_secs(9)).await;
     with.ends_with("data: a\n\n:\n\n", End::Clean).await;
     without.ends_with("", End::Clean).await;
 }

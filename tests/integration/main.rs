@@ -13,5 +13,6 @@ mod drain;
 mod ends;
 mod heartbeat;
 mod real;
+mod regressions;
 mod requests;
 mod streaming;

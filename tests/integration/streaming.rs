@@ -1,7 +1,7 @@
 //! Nothing is held back and nothing is changed: heads at once, each read at once, byte for byte, however the upstream frames its body
 //! (design `product.md`, "never buffers"; RFC 9112 sections 6 and 7).
 
-use crate::support::{Client, Edge, End, Origin, SUBSCRIBE, Script};
+use crate::support::{Client, Edge, End, Origin, SUBSCRIBE, Script, pattern};
 
 const TYPE: &str = "Content-Type: text/event-stream\r\n";
 
@@ -107,7 +107,7 @@ async fn an_event_stream_is_the_same_wherever_its_chunks_and_writes_are_cut() {
 
 #[tokio::test]
 async fn bytes_that_are_no_events_pass_as_they_came() {
-    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    let bytes = pattern(100_000);
     let origin = Origin::start(Script::stream().chunk(&bytes[..777]).chunk(&bytes[777..]).end()).await;
     let edge = Edge::start(origin.address()).await;
     let (mut client, _) = Client::open(edge.address(), SUBSCRIBE).await;

@@ -43,10 +43,10 @@ impl Client {
         Self::over(within("a connection", TcpStream::connect(address)).await.expect("the proxy accepts"))
     }
 
-    /// Connects with a receive buffer as small as the system allows: a client that is slow when it does not read.
+    /// Connects with a receive buffer that stays small: what a client does not read waits on the other side.
     pub(crate) async fn connect_slow(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_recv_buffer_size(4096).expect("a small buffer");
+        socket.set_recv_buffer_size(64 * 1024).expect("a small buffer");
         Self::over(within("a connection", socket.connect(address)).await.expect("the proxy accepts"))
     }
 
@@ -158,10 +158,9 @@ impl Client {
         self.body.drain(..want.len());
     }
 
-    /// As [`Self::expects`], after any number of `beat`, which must not begin like `bytes`. Returns how many there were.
-    pub(crate) async fn expects_after(&mut self, beat: impl AsRef<[u8]>, bytes: impl AsRef<[u8]>) -> usize {
+    /// As [`Self::expects`], after any number of `beat`, which must not begin like `bytes`.
+    pub(crate) async fn expects_after(&mut self, beat: impl AsRef<[u8]>, bytes: impl AsRef<[u8]>) {
         let beat = beat.as_ref();
-        let mut beats = 0;
         loop {
             within("the next byte", async {
                 while self.body.is_empty() && self.end.is_none() {
@@ -170,11 +169,9 @@ impl Client {
             })
             .await;
             if self.body.first() != beat.first() {
-                self.expects(bytes).await;
-                return beats;
+                return self.expects(bytes).await;
             }
             self.expects(beat).await;
-            beats += 1;
         }
     }
 

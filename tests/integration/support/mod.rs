@@ -20,8 +20,8 @@ pub(crate) use edge::Edge;
 pub(crate) use origin::Origin;
 pub(crate) use script::Script;
 
-/// How long a test waits for what must come: generous, because the machine may be loaded.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a test waits for what must come: generous, because a loaded machine may leave a process without a CPU for seconds.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What a client that nobody knows sends for a stream.
 pub(crate) const SUBSCRIBE: &str = "GET /events HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\n\r\n";
@@ -70,6 +70,15 @@ pub(crate) async fn settled(what: &str, value: impl Fn() -> u64) -> u64 {
         last
     })
     .await
+}
+
+/// So many bytes of which every value occurs, and whose period fits no buffer.
+pub(crate) fn pattern(bytes: usize) -> Vec<u8> {
+    let mut period: Vec<u8> = (0..=255).collect();
+    period.push(0);
+    let mut pattern = period.repeat(bytes / period.len() + 1);
+    pattern.truncate(bytes);
+    pattern
 }
 
 /// Bytes for a failure message.

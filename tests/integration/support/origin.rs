@@ -211,11 +211,16 @@ impl Connection {
                     }
                 }
                 Step::Flood(total) => {
-                    for event in flood(*total) {
-                        let mut chunk = format!("{:x}\r\n", event.len()).into_bytes();
-                        chunk.extend_from_slice(&event);
-                        chunk.extend_from_slice(b"\r\n");
-                        self.write(&chunk).await?;
+                    // Many at a time: one write for each would wait for the scheduler tens of thousands of times.
+                    let mut events = flood(*total).peekable();
+                    while events.peek().is_some() {
+                        let mut chunks = Vec::new();
+                        for event in events.by_ref().take(64) {
+                            chunks.extend_from_slice(format!("{:x}\r\n", event.len()).as_bytes());
+                            chunks.extend_from_slice(&event);
+                            chunks.extend_from_slice(b"\r\n");
+                        }
+                        self.write(&chunks).await?;
                     }
                 }
                 Step::Wait(time) => self.unless_closed(tokio::time::sleep(*time)).await?,
