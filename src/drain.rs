@@ -17,10 +17,19 @@ use tokio::sync::watch;
 pub enum Phase {
     /// New work is taken.
     Serving,
+    /// New work is still taken, but `/readyz` fails: whatever routes to us has time to see it.
+    Unready,
     /// Listeners are closed; what runs comes to its end.
     Draining,
     /// What is left is cut.
     Cut,
+}
+
+impl Phase {
+    /// Whether new work is refused.
+    fn is_draining(self) -> bool {
+        matches!(self, Self::Draining | Self::Cut)
+    }
 }
 
 /// What an event stream is told.
@@ -87,13 +96,13 @@ impl Drain {
     /// Whether new work is refused.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.phase() != Phase::Serving
+        self.phase().is_draining()
     }
 
-    /// Resolves when the phase is no longer [`Phase::Serving`].
+    /// Resolves when new work is refused.
     pub async fn draining(&self) {
         // The sender lives in `shared`, so the channel cannot close while we wait.
-        let _ = self.shared.phase.subscribe().wait_for(|phase| *phase != Phase::Serving).await;
+        let _ = self.shared.phase.subscribe().wait_for(|phase| phase.is_draining()).await;
     }
 
     /// Resolves when the phase is [`Phase::Cut`].
@@ -116,6 +125,11 @@ impl Drain {
     #[must_use]
     pub fn streams(&self) -> usize {
         lock(&self.shared.streams).len()
+    }
+
+    /// Announces that we will leave.
+    pub fn announce(&self) {
+        self.shared.phase.send_replace(Phase::Unready);
     }
 
     /// Starts to leave: each stream gets its instant from `schedule`, called once for each with its position from 0 and their number.
@@ -151,7 +165,7 @@ impl Drain {
         lock(&self.shared.streams).insert(id, Arc::clone(&mailbox));
         // A drain that began meanwhile may have looked before this stream was there.
         match self.phase() {
-            Phase::Serving => {}
+            Phase::Serving | Phase::Unready => {}
             Phase::Draining => mailbox.post(Order::EndBy(now)),
             Phase::Cut => mailbox.post(Order::Cut),
         }

@@ -31,7 +31,10 @@
 //! Who may import whom is a table in `tests/architecture.rs`.
 
 pub mod admin;
+pub mod admission;
+pub mod affinity;
 pub mod cli;
+pub mod client_id;
 pub mod clock;
 pub mod config;
 pub mod demo;

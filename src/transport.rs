@@ -1,5 +1,5 @@
-//! The byte streams under Pingora's HTTP/1 sessions: a TCP connection of ours that can replay what was read before and record what is
-//! read from now on.
+//! The byte streams under Pingora's HTTP/1 sessions: a connection of ours, over TCP or a unix socket, that can replay what was read
+//! before and record what is read from now on.
 //!
 //! - Downstream, the door reads a request head and judges it first; the session then reads those same bytes again.
 //! - Upstream, the session parses the response head; what it read beyond it is the start of an event stream, which leaves the session
@@ -26,9 +26,12 @@ use pingora::protocols::{
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::message::framing::{self, Decoder, Framing};
+
+mod socket;
+
+pub use socket::Socket;
 
 /// Finds a peer that is gone without a word within a minute and a half: heartbeats find dead clients, but nothing else finds a dead
 /// server whose stream is merely silent.
@@ -37,10 +40,10 @@ pub fn keepalive() -> TcpKeepalive {
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10)).with_retries(3)
 }
 
-/// One TCP connection, ours or the upstream's.
+/// One connection, a client's or to a server.
 #[derive(Debug)]
 pub struct Transport {
-    socket: Socket,
+    socket: Holding,
     /// Read before the socket is.
     ahead: Bytes,
     /// Whether reads are kept in `record`.
@@ -50,10 +53,10 @@ pub struct Transport {
 }
 
 #[derive(Debug)]
-enum Socket {
-    Own(TcpStream),
+enum Holding {
+    Own(Socket),
     /// Somebody else writes to it.
-    Shared(Arc<TcpStream>),
+    Shared(Arc<Socket>),
 }
 
 /// Holds a chunked body to our own reading of it, which is stricter than the session's.
@@ -68,15 +71,15 @@ struct BodyCheck {
 impl Transport {
     /// A connection of which nothing was read yet.
     #[must_use]
-    pub fn new(socket: TcpStream) -> Self {
+    pub fn new(socket: impl Into<Socket>) -> Self {
         Self::replaying(socket, Bytes::new())
     }
 
     /// A connection of which `ahead` was read: it is read again, then the socket.
     #[must_use]
-    pub fn replaying(socket: TcpStream, ahead: Bytes) -> Self {
+    pub fn replaying(socket: impl Into<Socket>, ahead: Bytes) -> Self {
         Self {
-            socket: Socket::Own(socket),
+            socket: Holding::Own(socket.into()),
             ahead,
             recording: AtomicBool::new(false),
             record: BytesMut::new(),
@@ -123,30 +126,30 @@ impl Transport {
 
     /// Shares the socket with somebody who writes to it while a session reads from it.
     #[must_use]
-    pub fn share(mut self: Box<Self>) -> (Box<Self>, Arc<TcpStream>) {
+    pub fn share(mut self: Box<Self>) -> (Box<Self>, Arc<Socket>) {
         let shared = match self.socket {
-            Socket::Own(socket) => Arc::new(socket),
-            Socket::Shared(socket) => socket,
+            Holding::Own(socket) => Arc::new(socket),
+            Holding::Shared(socket) => socket,
         };
-        self.socket = Socket::Shared(Arc::clone(&shared));
+        self.socket = Holding::Shared(Arc::clone(&shared));
         (self, shared)
     }
 
     /// The socket, for its options.
     #[must_use]
-    pub fn socket(&self) -> &TcpStream {
+    pub fn socket(&self) -> &Socket {
         match &self.socket {
-            Socket::Own(socket) => socket,
-            Socket::Shared(socket) => socket,
+            Holding::Own(socket) => socket,
+            Holding::Shared(socket) => socket,
         }
     }
 
     /// The socket, what was read of it and is still unread, and what was recorded. `None` while the socket is shared.
     #[must_use]
-    pub fn into_parts(self) -> Option<(TcpStream, Bytes, Bytes)> {
+    pub fn into_parts(self) -> Option<(Socket, Bytes, Bytes)> {
         let socket = match self.socket {
-            Socket::Own(socket) => socket,
-            Socket::Shared(socket) => Arc::into_inner(socket)?,
+            Holding::Own(socket) => socket,
+            Holding::Shared(socket) => Arc::into_inner(socket)?,
         };
         Some((socket, self.ahead, self.record.freeze()))
     }
@@ -192,10 +195,10 @@ impl AsyncRead for Transport {
             buf.put_slice(&this.ahead.split_to(n));
         } else {
             match &mut this.socket {
-                Socket::Own(socket) => std::task::ready!(Pin::new(socket).poll_read(cx, buf))?,
-                Socket::Shared(socket) => {
+                Holding::Own(socket) => std::task::ready!(Pin::new(socket).poll_read(cx, buf))?,
+                Holding::Shared(socket) => {
                     let unfilled = buf.initialize_unfilled();
-                    let polled = poll_shared(cx, TcpStream::poll_read_ready, socket, |socket| socket.try_read(unfilled));
+                    let polled = poll_shared(cx, Socket::poll_read_ready, socket, |socket| socket.try_read(unfilled));
                     let n = std::task::ready!(polled)?;
                     buf.advance(n);
                 }
@@ -219,17 +222,15 @@ impl AsyncRead for Transport {
 impl AsyncWrite for Transport {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.socket {
-            Socket::Own(socket) => Pin::new(socket).poll_write(cx, buf),
-            Socket::Shared(socket) => poll_shared(cx, TcpStream::poll_write_ready, socket, |socket| socket.try_write(buf)),
+            Holding::Own(socket) => Pin::new(socket).poll_write(cx, buf),
+            Holding::Shared(socket) => poll_shared(cx, Socket::poll_write_ready, socket, |socket| socket.try_write(buf)),
         }
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match &mut self.socket {
-            Socket::Own(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
-            Socket::Shared(socket) => {
-                poll_shared(cx, TcpStream::poll_write_ready, socket, |socket| socket.try_write_vectored(bufs))
-            }
+            Holding::Own(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+            Holding::Shared(socket) => poll_shared(cx, Socket::poll_write_ready, socket, |socket| socket.try_write_vectored(bufs)),
         }
     }
 
@@ -250,9 +251,9 @@ impl AsyncWrite for Transport {
 /// Tries until it would block, then waits to be ready.
 fn poll_shared<T>(
     cx: &mut Context<'_>,
-    ready: impl Fn(&TcpStream, &mut Context<'_>) -> Poll<io::Result<()>>,
-    socket: &TcpStream,
-    mut attempt: impl FnMut(&TcpStream) -> io::Result<T>,
+    ready: impl Fn(&Socket, &mut Context<'_>) -> Poll<io::Result<()>>,
+    socket: &Socket,
+    mut attempt: impl FnMut(&Socket) -> io::Result<T>,
 ) -> Poll<io::Result<T>> {
     loop {
         std::task::ready!(ready(socket, cx))?;

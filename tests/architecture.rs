@@ -30,8 +30,16 @@ const TABLE: &[Row] = &[
     Row { module: "clock", may: "", why: "everybody may lean on it, so it leans on nobody" },
     Row { module: "message", may: "", why: "HTTP heads are judged and rebuilt as plain values" },
     Row { module: "admission", may: "", why: "counting needs nobody" },
-    Row { module: "affinity", may: "", why: "sealing a cookie needs nobody" },
-    Row { module: "client_id", may: "", why: "who a client is follows from its request alone" },
+    Row {
+        module: "affinity",
+        may: "message::cookie",
+        why: "a pin is sealed into a cookie and found among others, and needs no more",
+    },
+    Row {
+        module: "client_id",
+        may: "message::cookie",
+        why: "who a client is follows from its request alone; a cookie may tell it",
+    },
     Row { module: "drain", may: "", why: "the end of the process must depend on nothing that is ending" },
     Row {
         module: "transport",
@@ -42,7 +50,8 @@ const TABLE: &[Row] = &[
     Row { module: "stream", may: "sse", why: "the engine is pure: no socket, no clock, only the wire format" },
     Row {
         module: "route",
-        may: "stream::StreamPolicy admission affinity client_id upstream::UpstreamSpec upstream::ServerAddress message",
+        may: "stream::StreamPolicy admission affinity client_id upstream::UpstreamSpec upstream::ServerAddress upstream::Balance \
+              upstream::EjectionSpec message",
         why: "a route names policies and specs; it must not run what they describe",
     },
     Row {
@@ -53,7 +62,8 @@ const TABLE: &[Row] = &[
     Row {
         module: "config",
         may: "route drain stream::StreamPolicy stream::HeartbeatPolicy stream::FrameChoice stream::MaxAge admission affinity \
-              client_id upstream::UpstreamSpec upstream::ServerAddress message",
+              client_id upstream::UpstreamSpec upstream::ServerSpec upstream::ServerAddress upstream::Balance upstream::HashOn \
+              upstream::HealthSpec upstream::HealthCheck upstream::EjectionSpec message",
         why: "it builds the policy values that routes name and nothing that runs, so that `check` opens no socket",
     },
     Row {

@@ -8,8 +8,10 @@ use http::{Method, Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 
+use crate::clock;
 use crate::drain::{Drain, Phase};
-use crate::telemetry::Metrics;
+use crate::telemetry::{AccessLog, Metrics, ServerState};
+use crate::upstream::Upstream;
 
 /// The text exposition format of Prometheus.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -20,13 +22,31 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub struct Admin {
     metrics: Arc<Metrics>,
     drain: Drain,
+    upstreams: Vec<Arc<Upstream>>,
+    log: Arc<AccessLog>,
 }
 
 impl Admin {
     /// Reads from these.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, drain: Drain) -> Self {
-        Self { metrics, drain }
+    pub fn new(metrics: Arc<Metrics>, drain: Drain, upstreams: Vec<Arc<Upstream>>, log: Arc<AccessLog>) -> Self {
+        Self { metrics, drain, upstreams, log }
+    }
+
+    /// How all servers stand at this moment.
+    fn servers(&self) -> impl Iterator<Item = ServerState> {
+        let now = clock::now();
+        self.upstreams.iter().flat_map(move |upstream| {
+            let name = Arc::clone(&upstream.spec().name);
+            upstream.snapshot(now).into_iter().map(move |server| ServerState {
+                upstream: Arc::clone(&name),
+                server: server.address,
+                up: server.up,
+                ejected: server.ejected,
+                streams: server.streams as u64,
+                requests: server.requests as u64,
+            })
+        })
     }
 
     fn answer(&self, method: &Method, path: &str) -> Response<Vec<u8>> {
@@ -39,14 +59,14 @@ impl Admin {
             return refused;
         }
         match (path, self.drain.phase()) {
-            ("/metrics", _) => match self.metrics.render() {
+            ("/metrics", _) => match self.metrics.render(self.servers(), self.log.dropped()) {
                 Ok(body) => respond(StatusCode::OK, METRICS_TYPE, body),
                 Err(error) => {
                     tracing::error!(%error, "the metrics cannot be written");
                     text(StatusCode::INTERNAL_SERVER_ERROR, "The metrics cannot be written; the log says why.\n")
                 }
             },
-            ("/readyz", Phase::Draining | Phase::Cut) => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            ("/readyz", Phase::Unready | Phase::Draining | Phase::Cut) => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
             ("/readyz", Phase::Serving) => text(StatusCode::OK, "ready\n"),
             _ => text(StatusCode::OK, "ok\n"),
         }

@@ -1,7 +1,8 @@
 //! `ssedge check --config FILE`: all that is wrong with a configuration, without starting anything.
 //!
-//! Opens no socket and looks up no name. A line on standard output says that the file is fine; problems go to standard error, so that
-//! a script may drop either. Warnings do not fail the check.
+//! Opens no socket and looks up no name. A line on standard output says that the file is fine, or with `--dump` the configuration that
+//! holds, defaults included and secrets masked; problems go to standard error, so that a script may drop either. Warnings do not fail
+//! the check.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -15,19 +16,23 @@ const FINE: u8 = 0;
 /// It cannot (product.md: wrong usage or config).
 const WRONG_CONFIG: u8 = 2;
 
-/// Checks the file at `path` and returns the exit code.
+/// Checks the file at `path` and returns the exit code; `dump` prints what holds.
 #[must_use]
-pub(super) fn run(path: &Path) -> u8 {
+pub(super) fn run(path: &Path, dump: bool) -> u8 {
     let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    check(path, colour, &mut io::stdout().lock(), &mut io::stderr().lock())
+    check(path, dump, colour, &mut io::stdout().lock(), &mut io::stderr().lock())
 }
 
-fn check(path: &Path, colour: bool, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+fn check(path: &Path, dump: bool, colour: bool, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     // A reader who went away is no reason for another exit code.
     match config::load(path) {
         Ok((config, warnings)) => {
             print_problems(&warnings, colour, err);
-            let _ = writeln!(out, "{}: fine ({})", path.display(), summary(&config));
+            let _ = if dump {
+                write!(out, "{}", config::dump(&config))
+            } else {
+                writeln!(out, "{}: fine ({})", path.display(), summary(&config))
+            };
             FINE
         }
         Err(problems) => {
@@ -58,11 +63,15 @@ mod tests {
     use super::*;
 
     fn check_text(text: &str) -> (u8, String, String) {
+        run_text(text, false)
+    }
+
+    fn run_text(text: &str, dump: bool) -> (u8, String, String) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("edge.yaml");
         std::fs::write(&path, text).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = check(&path, false, &mut out, &mut err);
+        let code = check(&path, dump, false, &mut out, &mut err);
         (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     }
 
@@ -84,6 +93,21 @@ mod tests {
     }
 
     #[test]
+    fn a_dump_is_the_only_thing_on_standard_output_and_passes_the_check_again() {
+        let (code, out, err) = run_text(FILE, true);
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(out.starts_with("listeners:\n") && out.contains("\n      interval: 15s\n"), "{out}");
+        assert_eq!(run_text(&out, true), (0, out.clone(), String::new()));
+    }
+
+    #[test]
+    fn a_wrong_file_is_not_dumped() {
+        let (code, out, err) = run_text(&format!("{FILE}threads: none\n"), true);
+        assert_eq!((code, out.as_str()), (2, ""));
+        assert!(err.contains("edge.yaml:5:10"), "{err}");
+    }
+
+    #[test]
     fn a_warning_is_shown_and_does_not_fail() {
         let (code, out, err) = check_text(&FILE.replace("app: {", "old: { servers: [ \"127.0.0.1:1\" ] }, app: {"));
         assert_eq!(code, 0);
@@ -94,7 +118,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_fails() {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        assert_eq!(check(Path::new("/nowhere/edge.yaml"), false, &mut out, &mut err), 2);
+        assert_eq!(check(Path::new("/nowhere/edge.yaml"), false, false, &mut out, &mut err), 2);
         assert!(String::from_utf8(err).unwrap().contains("cannot read the configuration"));
     }
 }

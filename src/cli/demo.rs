@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::{FAILED, FINE, complain};
 use crate::config;
 use crate::demo::Origin;
-use crate::server::{Bound, logging};
+use crate::server::{self, Bound};
 
 /// Arguments of `ssedge demo`.
 #[derive(Debug, Clone, clap::Args)]
@@ -25,7 +25,7 @@ fn yaml(arguments: &DemoArgs, origin: SocketAddr) -> String {
     format!(
         r#"listeners: [ {{ address: "{}" }} ]
 admin: {{ address: "{}" }}
-drain: {{ deadline: 1s }}
+drain: {{ spread: 0s, deadline: 1s }}
 upstreams: {{ demo: {{ servers: [ "{origin}" ] }} }}
 routes: [ {{ upstream: demo, heartbeat: {{ interval: 3s }} }} ]
 "#,
@@ -34,7 +34,6 @@ routes: [ {{ upstream: demo, heartbeat: {{ interval: 3s }} }} ]
 }
 
 pub(super) fn run(arguments: &DemoArgs) -> u8 {
-    logging::init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("no worker threads can be started: {error}")),
@@ -50,6 +49,7 @@ pub(super) fn run(arguments: &DemoArgs) -> u8 {
         Ok(parsed) => parsed,
         Err(problems) => return complain(&problems.to_string()),
     };
+    server::init_logging(&config.log);
     let bound = match Bound::new(config) {
         Ok(bound) => bound,
         Err(error) => {

@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod load;
 mod run;
+mod schema;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -41,7 +42,12 @@ enum Command {
         /// The configuration, a YAML file
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Print the effective configuration, defaults included and secrets masked
+        #[arg(long)]
+        dump: bool,
     },
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
     /// Open many event streams and count what arrives
     Load(load::LoadArgs),
 }
@@ -52,7 +58,8 @@ pub fn main() -> ExitCode {
     let code = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Run { config } => run::run(&config),
-        Command::Check { config } => check::run(&config),
+        Command::Check { config, dump } => check::run(&config, dump),
+        Command::Schema => schema::run(),
         Command::Load(arguments) => match tokio::runtime::Runtime::new() {
             Ok(runtime) => runtime.block_on(load::run(arguments)),
             Err(error) => complain(&format!("no worker threads can be started: {error}")),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{FINE, WRONG_USAGE, complain};
 use crate::config;
-use crate::server::{Bound, logging};
+use crate::server::{self, Bound};
 
 pub(super) fn run(path: &Path) -> u8 {
     let (config, warnings) = match config::load(path) {
@@ -16,7 +16,7 @@ pub(super) fn run(path: &Path) -> u8 {
             return WRONG_USAGE;
         }
     };
-    logging::init();
+    server::init_logging(&config.log);
     for warning in warnings.iter() {
         tracing::warn!(line = warning.place.map(|place| place.line), help = warning.help, "configuration: {}", warning.message);
     }

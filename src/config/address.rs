@@ -1,18 +1,22 @@
 //! Addresses: where we listen, and where a server is.
 //!
 //! Pure: nothing is looked up. A listener needs an IP address, since what a name means may change under a running proxy; a server may
-//! have a name (RFC 1123 section 2.1; underscores too, which container networks use). IPv6 stands in brackets (RFC 3986 section 3.2.2).
+//! have a name (RFC 1123 section 2.1; underscores too, which container networks use) or be a unix socket. IPv6 stands in brackets
+//! (RFC 3986 section 3.2.2).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
+use super::defaults;
 use crate::upstream::ServerAddress;
 
 /// How a listener's address is written, for help texts.
 pub(super) const LISTEN_FORM: &str = "write an IP address and a port, such as `0.0.0.0:8080` or `[::]:8080`";
 
 /// How a server's address is written, for help texts.
-pub(super) const SERVER_FORM: &str = "write a host and a port, such as `127.0.0.1:3000`, `app.internal:3000` or `[::1]:3000`";
+pub(super) const SERVER_FORM: &str =
+    "write a host and a port, such as `127.0.0.1:3000`, `app:3000` or `[::1]:3000`, or a socket, such as `unix:/run/app.sock`";
 
 /// What is wrong with an address, and what was probably meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +84,9 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, AddressError> {
 
 /// The address of a server.
 pub(super) fn server(text: &str) -> Result<ServerAddress, AddressError> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix(path);
+    }
     if let Some(rest) = without_scheme(text) {
         let meant = server(rest).map(|address| address.to_string()).ok();
         return Err(AddressError { what: HAS_SCHEME, meant });
@@ -109,11 +116,23 @@ pub(super) fn server(text: &str) -> Result<ServerAddress, AddressError> {
     let inside = without_brackets(host);
     if inside != host {
         return match inside.parse::<Ipv6Addr>() {
-            Ok(ip) => Ok(ServerAddress { host: ip.to_string(), port }),
+            Ok(ip) => Ok(ServerAddress::Tcp { host: ip.to_string(), port }),
             Err(_) => Err(AddressError::new("has no IPv6 address in its brackets")),
         };
     }
-    if is_host(host) { Ok(ServerAddress { host: host.to_owned(), port }) } else { Err(AddressError::new(host_error(host))) }
+    if is_host(host) { Ok(ServerAddress::Tcp { host: host.to_owned(), port }) } else { Err(AddressError::new(host_error(host))) }
+}
+
+/// The path of a unix socket; a relative one is relative to the file, which is not known here.
+fn unix(path: &str) -> Result<ServerAddress, AddressError> {
+    match path {
+        "" => Err(AddressError::new("has no path")),
+        _ if path.starts_with("//") => Err(AddressError::meant(HAS_SCHEME, format_args!("unix:/{}", path.trim_start_matches('/')))),
+        _ if path.contains(char::is_control) => Err(AddressError::new("has control characters in its path")),
+        _ if path.len() > defaults::LONGEST_SOCKET_PATH => Err(AddressError::new("has a path that is too long for a unix socket")),
+        _ if path.ends_with('/') => Err(AddressError::new("names a directory, where a socket belongs")),
+        _ => Ok(ServerAddress::Unix(PathBuf::from(path))),
+    }
 }
 
 fn without_scheme(text: &str) -> Option<&str> {
@@ -131,12 +150,38 @@ fn unbracketed(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::from((host.parse::<Ipv6Addr>().ok()?, port.parse::<u16>().ok()?)))
 }
 
+/// A host as requests name it in `Host`, in lower case, IPv6 in brackets; `Err` with what is wrong and what was meant.
+pub(super) fn requested_host(text: &str) -> Result<String, AddressError> {
+    let lower = text.to_ascii_lowercase();
+    if is_host(&lower) {
+        return match lower.strip_suffix('.') {
+            Some(plain) => Err(AddressError::meant("ends in a dot", plain)),
+            None => Ok(lower),
+        };
+    }
+    let inside = without_brackets(&lower);
+    if let Ok(ip) = inside.parse::<Ipv6Addr>() {
+        let bracketed = format!("[{ip}]");
+        return if inside == lower { Err(AddressError::meant(NO_BRACKETS, bracketed)) } else { Ok(bracketed) };
+    }
+    if let Some(rest) = without_scheme(&lower) {
+        return Err(AddressError { what: "is a URL, where a host alone belongs", meant: requested_host(rest).ok() });
+    }
+    if let Some((host, port)) = lower.rsplit_once(':')
+        && port.parse::<u16>().is_ok()
+        && let Ok(host) = requested_host(host)
+    {
+        return Err(AddressError::meant("has a port, which is not looked at", host));
+    }
+    Err(AddressError::new(host_error(&lower)))
+}
+
 fn is_host(text: &str) -> bool {
     text.parse::<Ipv4Addr>().is_ok() || is_name(text)
 }
 
 /// A name: labels of up to 63 letters, digits, `-` and `_`, 253 in all. One that ends in a number would be taken for an IPv4 address.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
     let is_label = |label: &str| {
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -203,7 +248,41 @@ mod tests {
             ("[::1]:3000", "::1", 3000),
             ("1app:3000", "1app", 3000),
         ] {
-            assert_eq!(server(text), Ok(ServerAddress { host: host.to_owned(), port }), "{text}");
+            assert_eq!(server(text), Ok(ServerAddress::Tcp { host: host.to_owned(), port }), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_may_be_a_socket() {
+        let longest = format!("unix:/{}", "a".repeat(defaults::LONGEST_SOCKET_PATH - 1));
+        for text in ["unix:/run/app.sock", "unix:app.sock", &longest] {
+            assert_eq!(server(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_host_of_a_request_is_a_name_or_an_address_in_lower_case() {
+        for (text, host) in [
+            ("App.Example.COM", "app.example.com"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("[::1]", "[::1]"),
+            ("[0:0::1]", "[::1]"),
+            ("my_app", "my_app"),
+        ] {
+            assert_eq!(requested_host(text).as_deref(), Ok(host), "{text}");
+        }
+        for (text, meant) in [
+            ("app.example.com:8080", Some("app.example.com")),
+            ("https://App.example.com/x", Some("app.example.com")),
+            ("app.example.com.", Some("app.example.com")),
+            ("::1", Some("[::1]")),
+            ("[::1]:80", Some("[::1]")),
+            ("", None),
+            ("a b", None),
+            ("bücher.de", None),
+            ("300.0.0.1", None),
+        ] {
+            assert_eq!(requested_host(text).unwrap_err().meant.as_deref(), meant, "{text}");
         }
     }
 
@@ -216,6 +295,7 @@ mod tests {
             ("localhost", "localhost:80"),
             ("::1:3000", "[::1]:3000"),
             ("::1", "[::1]:80"),
+            ("unix:///run/app.sock", "unix:/run/app.sock"),
         ] {
             assert_eq!(server(text).unwrap_err().meant.as_deref(), Some(meant), "{text}");
         }
@@ -224,6 +304,7 @@ mod tests {
     #[test]
     fn what_is_no_server_at_all_is_refused() {
         let long = format!("{}:80", "a".repeat(64));
+        let long_socket = format!("unix:/{}", "a".repeat(defaults::LONGEST_SOCKET_PATH));
         for text in [
             "",
             ":",
@@ -239,7 +320,11 @@ mod tests {
             "[::1:80",
             "[x]:80",
             "app/x:80",
+            "unix:",
+            "unix:/run/",
+            "unix:/run/a\nb",
             &long,
+            &long_socket,
         ] {
             let error = server(text).unwrap_err();
             assert_eq!(error.meant, None, "{text}: {error}");

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::stream::{FrameChoice, HeartbeatPolicy};
+use crate::upstream::EjectionSpec;
 
 /// The smallest configuration: clients at port 8080, one server on this machine.
 pub const SMALLEST_CONFIG: &str = "listeners: [ { address: \"0.0.0.0:8080\" } ]\n\
@@ -60,6 +61,52 @@ pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
+/// `timeouts.request_body_idle`: as patient as [`WRITE_STALL`], in the other direction.
+pub const REQUEST_BODY_IDLE: Duration = Duration::from_secs(60);
+
+/// `timeouts.response_body_idle`: as [`RESPONSE_HEAD_TIMEOUT`], since a slow answer may be slow in its middle too.
+pub const RESPONSE_BODY_IDLE: Duration = Duration::from_secs(300);
+
+/// `drain.lag`: none, since not everybody has a load balancer that watches `/readyz`.
+pub const DRAIN_LAG: Duration = Duration::ZERO;
+
+/// `drain.spread`: thousands of clients that come back within one second hurt whoever takes them; ten seconds fit into
+/// [`DRAIN_DEADLINE`] with room for token streams to finish.
+pub const DRAIN_SPREAD: Duration = Duration::from_secs(10);
+
+/// `upstreams.NAME.resolve`: the time to live that container networks and cloud balancers give their names (5 s to 60 s).
+pub const RESOLVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// `upstreams.NAME.keep_alive`: below the 5 s after which Node and uvicorn drop an idle connection.
+pub const SERVER_KEEP_ALIVE: Duration = Duration::from_secs(4);
+
+/// `upstreams.NAME.servers[].weight`: an equal share.
+pub const WEIGHT: u32 = 1;
+
+/// `upstreams.NAME.health.interval`: with [`HEALTH_FALL`] a dead server is found within ten seconds.
+pub const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// `upstreams.NAME.health.timeout`: a check that takes longer is no sign of health. Never longer than the interval.
+pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `upstreams.NAME.health.rise`: one success may be luck.
+pub const HEALTH_RISE: u32 = 2;
+
+/// `upstreams.NAME.health.fall`: one failure may be a lost packet.
+pub const HEALTH_FALL: u32 = 2;
+
+/// `upstreams.NAME.ejection`: three in a row are no accident, and ten seconds are long enough for a restart.
+pub const EJECTION: EjectionSpec = EjectionSpec { failures: 3, duration: Duration::from_secs(10) };
+
+/// `routes[].max_age.jitter`: spreads the returns of clients that came together over a tenth of their age.
+pub const MAX_AGE_JITTER: u8 = 10;
+
+/// `routes[].sticky.max_age`: longer than a visit; renewed while it lasts.
+pub const PIN_MAX_AGE: Duration = Duration::from_hours(1);
+
+/// `routes[].caps.ipv6_prefix`: one customer has a whole /64 (RFC 6177 section 2).
+pub const IPV6_PREFIX: u8 = 64;
+
 /// A file beyond this is no configuration; the bound keeps the work on a hostile one small.
 pub const LARGEST_FILE: usize = 1 << 20;
 
@@ -70,8 +117,8 @@ pub const REQUEST_HEAD_SIZES: RangeInclusive<u64> = (1 << 10)..=(1 << 20);
 /// milliseconds of TCP_USER_TIMEOUT.
 pub const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(7 * 24);
 
-/// `drain.deadline`: zero cuts at once.
-pub const DRAIN_DEADLINES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(7 * 24);
+/// `drain`: zero is at once.
+pub const DRAIN_SPANS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(7 * 24);
 
 /// `routes[].heartbeat.interval`: faster is a load, not a sign of life; slower than a day no idle limit needs.
 pub const HEARTBEAT_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(24);
@@ -81,3 +128,27 @@ pub const LONGEST_HEARTBEAT_TEXT: usize = 256;
 
 /// `threads`: more than any machine has cores; beyond it is a typing error.
 pub const MOST_THREADS: usize = 1024;
+
+/// `resolve` and `health.interval`: faster is a load, not a measure; slower than a day is never.
+pub const CHECK_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(24);
+
+/// `routes[].max_age.after`: shorter is no stream any more.
+pub const MAX_AGES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_hours(30 * 24);
+
+/// `routes[].sticky.max_age`: cookies count seconds (RFC 6265 section 5.2.2), and browsers forget them after 400 days.
+pub const PIN_MAX_AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(400 * 24);
+
+/// `routes[].sticky.secrets`, in bytes each: as many as the key that is derived from it is strong.
+pub const SHORTEST_SECRET: usize = 32;
+
+/// Connections and streams: more than one machine holds; beyond it is a typing error.
+pub const MOST_CONNECTIONS: u64 = 10_000_000;
+
+/// `weight`: finer shares are never measured.
+pub const MOST_WEIGHT: u64 = 1000;
+
+/// `rise`, `fall`, `failures`: more in a row come too late for anybody.
+pub const MOST_IN_A_ROW: u64 = 1000;
+
+/// A unix socket's path, in bytes (`sun_path` of Linux without its end).
+pub const LONGEST_SOCKET_PATH: usize = 107;

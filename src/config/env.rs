@@ -20,12 +20,15 @@ pub(super) enum EnvError {
     Unclosed,
 }
 
+/// How a variable is written, for help texts.
+pub(super) const FORM: &str = "write `\"${NAME}\"` or `\"${NAME:-default}\"`; a plain dollar is `$$`";
+
 impl EnvError {
     /// What to write instead.
     pub(super) fn help(&self) -> String {
         match self {
             Self::Unset(name) => format!("set it, or give a default: `\"${{{name}:-value}}\"`"),
-            Self::BadName(_) | Self::Unclosed => "write `\"${NAME}\"` or `\"${NAME:-default}\"`; a plain dollar is `$$`".to_owned(),
+            Self::BadName(_) | Self::Unclosed => FORM.to_owned(),
         }
     }
 }
@@ -43,6 +46,11 @@ impl fmt::Display for EnvError {
 /// Whether `text` names a variable (or fails to).
 pub(super) fn names_variable(text: &str) -> bool {
     text.contains("${")
+}
+
+/// `text` is one variable and nothing else, so that its name is no part of a value.
+pub(super) fn is_variable(text: &str) -> bool {
+    text.strip_prefix("${").and_then(|text| text.strip_suffix('}')).is_some_and(is_name)
 }
 
 /// `text` with its variables replaced.

@@ -179,6 +179,16 @@ impl<'s> Report<'s> {
         self.problems.has_errors()
     }
 
+    /// How many things that stop the start were reported.
+    pub(super) fn errors(&self) -> usize {
+        self.problems.errors
+    }
+
+    /// What stands at `span` may be a secret: no word of it may be in a message.
+    pub(super) fn is_secret(&self, span: Span) -> bool {
+        self.source.is_hidden(span)
+    }
+
     /// All that was reported, in the order of the file.
     pub(super) fn finish(mut self) -> Problems {
         self.problems.kept.sort_by_key(|problem| problem.place);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::error::{Problems, Report};
 use super::source::Source;
-use super::{Config, defaults, raw, resolve, schema};
+use super::{Config, defaults, raw, resolve, schema, secrecy};
 
 /// Reads the configuration at `path`, with the variables of this process.
 ///
@@ -27,19 +27,27 @@ pub fn load(path: &Path) -> Result<(Config, Problems), Problems> {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
         Problems::unreadable(&name, format!("the file is not UTF-8: see line {line}"), "save it as UTF-8 text")
     })?;
-    parse(&name, &text, &|name| std::env::var(name).ok())
+    // A path keeps its meaning when the process goes elsewhere.
+    let base = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
+    parse_in(&base, &name, &text, &|name| std::env::var(name).ok())
 }
 
-/// Reads a configuration from its text; `env` gives the variables.
+/// Reads a configuration from its text; `env` gives the variables. Paths in it are relative to where `file_name` lies.
 ///
 /// # Errors
 ///
 /// All that is wrong with the text. With `Ok` come warnings, if any.
 pub fn parse(file_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config, Problems), Problems> {
+    parse_in(Path::new(file_name).parent().unwrap_or(Path::new("")), file_name, text, env)
+}
+
+fn parse_in(base: &Path, name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config, Problems), Problems> {
     if text.len() > defaults::LARGEST_FILE {
-        return Err(too_large(file_name));
+        return Err(too_large(name));
     }
-    let source = Source::new(file_name, text);
+    let source = Source::new(name, text);
+    let secret = secrecy::secret_lines(source.lines());
+    let source = source.hiding(secret);
     let mut report = Report::new(&source);
     let Some(root) = raw::read(&source, env, &mut report) else {
         return Err(report.finish());
@@ -47,7 +55,7 @@ pub fn parse(file_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>) 
     if !schema::check(&root, &mut report) {
         return Err(report.finish());
     }
-    let config = resolve::resolve(&root, &mut report);
+    let config = resolve::resolve(&root, base, &mut report);
     let problems = report.finish();
     if problems.has_errors() { Err(problems) } else { Ok((config, problems)) }
 }

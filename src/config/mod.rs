@@ -9,30 +9,41 @@
 //!
 //! The file is read twice (style rule 8): `raw` mirrors it, each value as text with its place; `schema` collects what is
 //! unknown, double or of the wrong form; `resolve` turns text into typed values and collects what is unusable. All problems come at
-//! once, each with its place in the file and what to write instead. The contract, key by key, is `conf/reference.yaml`.
+//! once, each with its place in the file and what to write instead; the lines of secrets are never shown (`secrecy`). `dump` writes a
+//! `Config` as YAML again, `schema_json` the tables of keys for editors. The contract, key by key, is `conf/reference.yaml`.
 
 pub mod defaults;
 
 mod address;
+mod dump;
 mod env;
 mod error;
 mod index;
 mod load;
 mod raw;
+mod reference;
 mod resolve;
 mod schema;
+mod schema_json;
+mod secrecy;
 mod source;
 mod units;
+mod words;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::route::RouteTable;
+use crate::client_id::TrustedProxies;
+use crate::message::forwarded::ForwardedPolicy;
+use crate::route::{RouteTable, RouteTimeouts};
 use crate::upstream::UpstreamSpec;
 
+pub use dump::dump;
 pub use error::{Place, Problem, Problems, Severity};
 pub use load::{load, parse};
+pub use schema_json::json_schema;
 
 /// A configuration that was checked: every value is usable, every name leads somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +60,16 @@ pub struct Config {
     pub timeouts: ClientTimeouts,
     /// How the process leaves.
     pub drain: DrainSpec,
+    /// Networks whose forwarding fields count.
+    pub trusted_proxies: TrustedProxies,
+    /// What upstreams are told of clients.
+    pub forwarded: ForwardedPolicy,
+    /// Logs.
+    pub log: LogSpec,
     /// All upstreams, in the order of the file.
     pub upstreams: Vec<Arc<UpstreamSpec>>,
+    /// Deadlines of an exchange that routes inherit; each route has its own, resolved.
+    pub inherited: RouteTimeouts,
     /// All routes, in the order of the file.
     pub routes: RouteTable,
 }
@@ -67,6 +86,12 @@ pub struct ListenerSpec {
 pub struct Limits {
     /// Bytes of a request head; 431 beyond.
     pub request_head: usize,
+    /// Connections of clients at once; `None` is `auto`: (descriptors - reserve) / 2.
+    pub connections: Option<usize>,
+    /// Connections of one client at once; `None` for any number. Trusted proxies are exempt.
+    pub connections_per_client: Option<u32>,
+    /// Event streams at once, in all; `None` for any number.
+    pub streams: Option<u32>,
 }
 
 /// The part of `timeouts` that concerns a client connection; the rest is in each route.
@@ -83,6 +108,57 @@ pub struct ClientTimeouts {
 /// `drain`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DrainSpec {
+    /// Between the failing of `/readyz` and the closing of listeners.
+    pub lag: Duration,
+    /// Window over which subscriptions are ended, evenly; zero for all at once.
+    pub spread: Duration,
     /// What is left then is cut.
     pub deadline: Duration,
+}
+
+/// `log`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSpec {
+    /// What is logged at all.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub format: LogFormat,
+    /// Where the access log goes.
+    pub access: AccessLog,
+}
+
+/// `log.level`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogLevel {
+    /// What broke.
+    Error,
+    /// What may break.
+    Warn,
+    /// What happened.
+    #[default]
+    Info,
+    /// And why.
+    Debug,
+}
+
+/// `log.format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people: `key=value`.
+    #[default]
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// `log.access`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AccessLog {
+    /// Standard output.
+    #[default]
+    Stdout,
+    /// None.
+    Off,
+    /// A file, which USR1 reopens.
+    File(PathBuf),
 }

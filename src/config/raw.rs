@@ -108,7 +108,7 @@ impl Mirror<'_, '_> {
     fn scalar(&mut self, span: Span, quoted: bool, text: String) -> Kind {
         if !quoted {
             if env::names_variable(&text) {
-                let shown = quote(&text);
+                let shown = if self.report.is_secret(span) { "this value".to_owned() } else { quote(&text) };
                 self.report.error(
                     span,
                     format!("{shown} is not in quotes, so its variable is not read"),
@@ -121,6 +121,10 @@ impl Mirror<'_, '_> {
         match env::expand(&text, self.lookup) {
             Ok(expanded) if env::names_variable(&text) => Kind::Scalar(Scalar { text: expanded, written: Some(text) }),
             Ok(expanded) => Kind::Scalar(Scalar { text: expanded, written: None }),
+            Err(_) if self.report.is_secret(span) && !env::is_variable(&text) => {
+                self.report.error(span, "a variable in this value is not set, or has no name that can be", env::FORM);
+                Kind::Refused
+            }
             Err(error) => {
                 self.report.error(span, error.to_string(), error.help());
                 Kind::Refused

@@ -3,6 +3,7 @@
 //! It never interprets the text. Lines end as YAML 1.2.2 section 5.4 says (LF, CR LF, or a lone CR), so that numbers agree with
 //! those of the parser; columns count characters, from 1.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::error::Excerpt;
@@ -32,13 +33,31 @@ pub(super) struct Source<'t> {
     name: &'t str,
     text: &'t str,
     lines: Vec<Range<usize>>,
+    /// Numbers of lines that are never shown.
+    hidden: HashSet<usize>,
 }
 
 impl<'t> Source<'t> {
     /// A byte order mark is no content (YAML 1.2.2 section 5.2).
     pub(super) fn new(name: &'t str, text: &'t str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Self { name, text, lines: line_ranges(text) }
+        Self { name, text, lines: line_ranges(text), hidden: HashSet::new() }
+    }
+
+    /// Never to show the lines with these numbers (from 1).
+    pub(super) fn hiding(mut self, lines: HashSet<usize>) -> Self {
+        self.hidden = lines;
+        self
+    }
+
+    /// Nothing of where `span` starts may be shown.
+    pub(super) fn is_hidden(&self, span: Span) -> bool {
+        self.hidden.contains(&span.line)
+    }
+
+    /// The lines of the text, in order.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &'t str> {
+        self.lines.iter().map(|range| &self.text[range.clone()])
     }
 
     /// As the user wrote it, for messages.
@@ -51,8 +70,12 @@ impl<'t> Source<'t> {
         self.text
     }
 
-    /// The line of `span` and the bytes of it that `span` covers; `None` when there is no such line or it is too long to show.
+    /// The line of `span` and the bytes of it that `span` covers; `None` when there is no such line, or it is hidden or
+    /// too long to show.
     pub(super) fn excerpt(&self, span: Span) -> Option<Excerpt> {
+        if self.is_hidden(span) {
+            return None;
+        }
         let line = &self.text[self.lines.get(span.line.checked_sub(1)?)?.clone()];
         if line.len() > LONGEST_EXCERPT {
             return None;

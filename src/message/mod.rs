@@ -9,12 +9,18 @@
 //! | [`response`] | the response head that goes downstream, and what it says of an event stream |
 //! | [`framing`] | HTTP/1.1 bodies, decoded and encoded as their bytes come |
 //! | `hop_by_hop` | fields that end at this hop |
+//! | [`forwarded`] | what the upstream is told of the client |
+//! | [`cookie`] | one cookie among others, found or taken out |
+//! | `edit` | fields taken out of a head without moving the others |
 //! | [`client_kind`] | which parser a client most likely has |
 //!
 //! Pure: no sockets, no clock, nothing of ours imported. It must never repair a head: what two parsers could read in two ways is
 //! refused. Serves RFC 9110 (semantics) and RFC 9112 (HTTP/1.1 messages).
 
 pub mod client_kind;
+pub mod cookie;
+mod edit;
+pub mod forwarded;
 pub mod framing;
 mod grammar;
 pub mod head_end;

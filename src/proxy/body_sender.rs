@@ -4,15 +4,16 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
+use tokio::io::Interest;
 
 use crate::message::RequestFraming;
 use crate::message::framing::{self, LAST_CHUNK};
+use crate::transport::Socket;
 
 /// Sends one body. At most one piece waits in it.
 #[derive(Debug)]
 pub(super) struct BodySender {
-    socket: Arc<TcpStream>,
+    socket: Arc<Socket>,
     chunked: bool,
     /// What `Content-Length` still promises.
     left: u64,
@@ -32,7 +33,7 @@ enum State {
 
 impl BodySender {
     /// A body with `framing`, whose head is sent on `socket`; without a body there is nothing to send.
-    pub(super) fn new(socket: Arc<TcpStream>, framing: RequestFraming) -> Self {
+    pub(super) fn new(socket: Arc<Socket>, framing: RequestFraming) -> Self {
         let (chunked, left) = match framing {
             RequestFraming::Chunked => (true, 0),
             RequestFraming::Length(length) => (false, length),
@@ -90,7 +91,7 @@ impl BodySender {
     /// Writes what is pending. Dropped half-way, it goes on at the next call.
     pub(super) async fn flush(&mut self) {
         while self.is_pending() {
-            let written = match self.socket.writable().await {
+            let written = match self.socket.ready(Interest::WRITABLE).await {
                 Ok(()) => self.socket.try_write(&self.pending[self.sent..]),
                 Err(error) => Err(error),
             };

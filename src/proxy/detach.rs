@@ -6,7 +6,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v1::client::HttpSession as UpstreamSession;
 use tokio::net::TcpStream;
 
-use crate::transport::Transport;
+use crate::transport::{Socket, Transport};
 
 /// The client's socket. Its response head is written, its request body is read, and the head said that the connection closes: bytes
 /// that came after the request are forgotten.
@@ -14,12 +14,12 @@ use crate::transport::Transport;
 pub fn downstream(session: ServerSession) -> Option<TcpStream> {
     let ServerSession::H1(session) = session else { return None };
     let (socket, _, _) = Transport::from_stream(session.into_inner())?.into_parts()?;
-    Some(socket)
+    socket.into_tcp()
 }
 
 /// The server's socket, and what was read of the body together with the heads: all that was recorded past the first `heads` bytes.
 #[must_use]
-pub fn upstream(session: UpstreamSession, heads: usize) -> Option<(TcpStream, Bytes)> {
+pub fn upstream(session: UpstreamSession, heads: usize) -> Option<(Socket, Bytes)> {
     let (socket, _, mut recorded) = Transport::from_stream(session.into_inner())?.into_parts()?;
     recorded.advance(heads.min(recorded.len()));
     // A copy: the slice would keep the whole head alive for as long as the stream lives.

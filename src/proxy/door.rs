@@ -13,9 +13,12 @@ use tokio::net::TcpStream;
 use super::app::App;
 use super::record::Client;
 use super::reject;
+use crate::admission::{self, Connections};
 use crate::clock;
 use crate::message::request_head::{self, RequestHead};
 use crate::message::{HeadEnd, HeadScanner, Refusal, RequestFraming};
+use crate::telemetry::access_log::{Asked, RequestLine};
+use crate::telemetry::{ConnectionCap, StatusClass};
 use crate::transport::Transport;
 
 /// Bytes read at a time while a head is incomplete.
@@ -43,6 +46,7 @@ pub struct DoorSettings {
 #[derive(Debug)]
 pub struct Door {
     settings: DoorSettings,
+    connections: Connections,
     app: Arc<App>,
 }
 
@@ -68,22 +72,31 @@ enum NoRequest {
 impl Door {
     /// A door to `app`.
     #[must_use]
-    pub fn new(settings: DoorSettings, app: Arc<App>) -> Self {
-        Self { settings, app }
+    pub fn new(settings: DoorSettings, connections: Connections, app: Arc<App>) -> Self {
+        Self { settings, connections, app }
     }
 
     /// Serves one connection to its end.
     pub async fn serve(&self, socket: TcpStream, client: Client) {
         tokio::select! {
             () = self.requests(socket, client) => {}
-            () = self.app.drain().cut_off() => {}
+            () = self.app.drain.cut_off() => {}
         }
     }
 
-    /// A connection from `address` was accepted.
+    /// A connection from `address` was accepted; `None` if a cap is reached, and it is to be closed.
     #[must_use]
-    pub fn client(&self, address: SocketAddr) -> Client {
-        Client::new(address, Arc::clone(self.app.metrics()), self.app.drain().guard())
+    pub fn admit(&self, address: SocketAddr) -> Option<Client> {
+        let peer = address.ip().to_canonical();
+        match self.connections.try_acquire(peer, self.app.trusted.contains(peer)) {
+            Ok(permit) => Some(Client::new(address, self.app.metrics.open_connection(), permit, self.app.drain.guard())),
+            Err(refusal) => {
+                let cap = if refusal == admission::Refusal::Client { ConnectionCap::Client } else { ConnectionCap::Total };
+                self.app.metrics.connection_refused(cap);
+                tracing::debug!(client = %address, "connection refused: a cap on connections is reached");
+                None
+            }
+        }
     }
 
     /// One request after the other.
@@ -136,7 +149,7 @@ impl Door {
                     Ok(Ok(n)) if n > 0 => {}
                     Ok(_) | Err(_) => return Err(NoRequest::Quiet),
                 },
-                () = self.app.drain().draining() => return Err(NoRequest::Quiet),
+                () = self.app.drain.draining() => return Err(NoRequest::Quiet),
             }
         }
         let deadline = clock::now() + self.settings.request_head;
@@ -162,7 +175,7 @@ impl Door {
             read = tokio::time::timeout_at(deadline.into(), socket.read_buf(ahead)) => read,
             // Nothing was promised for a head that is not whole.
             () = async {
-                self.app.drain().draining().await;
+                self.app.drain.draining().await;
                 tokio::time::sleep(DRAIN_GRACE).await;
             } => return Err(NoRequest::Quiet),
         };
@@ -174,8 +187,25 @@ impl Door {
     }
 
     async fn refuse(&self, mut socket: TcpStream, refusal: Refusal, client: &Client) {
-        self.app.metrics().requests.inc();
-        tracing::info!(client = %client.address, status = refusal.status, reason = refusal.reason, "request refused");
+        self.app.metrics.answered_without_route(StatusClass::of(refusal.status));
+        let asked = Asked {
+            client: client.address.ip().to_canonical(),
+            method: None,
+            host: None,
+            path: None,
+            route: None,
+            upstream: None,
+            server: None,
+        };
+        self.app.log.request(&RequestLine {
+            asked,
+            status: refusal.status,
+            reason: Some(refusal.reason),
+            bytes: 0,
+            connect: None,
+            first_byte: None,
+            total: Duration::ZERO,
+        });
         let answer = reject::raw(refusal.status, refusal.reason);
         if let Ok(Ok(())) = tokio::time::timeout(self.settings.write_stall, socket.write_all(&answer)).await {
             linger(socket).await;

@@ -1,40 +1,39 @@
-//! One request up to the head of its response: connect, send, listen to both sides, read the head; then the body is forwarded
-//! (`forward.rs`) or the stream goes to the relay.
+//! One request up to the head of its response: choose a server, connect, send, listen to both sides, read the head; then the body is
+//! forwarded (`forward.rs`) or the stream goes to the relay (`stream.rs`).
 //!
 //! Request framing towards the upstream is built from what the door judged; response heads are judged as raw bytes before they are
 //! believed. RFC 9110 sections 7.6, 9.2.2 and 15.2, RFC 9112 sections 6, 7 and 9.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v1::client::HttpSession as UpstreamSession;
 use tokio::io::Interest;
 
-use super::app::leave;
+use super::app::{App, RouteContext, leave};
 use super::body_sender::BodySender;
 use super::door::After;
-use super::record::{Client, Outcome, RequestRecord, StreamRecord};
-use super::relay::{Parts, Relay};
-use super::{detach, reject};
+use super::record::{Client, Outcome, RequestRecord};
+use super::reject;
+use crate::admission::{Permit, Refusal};
+use crate::affinity::{self, Pin};
+use crate::client_id::{self, ClientKey};
 use crate::clock;
-use crate::drain::Drain;
-use crate::message::framing::Framing;
 use crate::message::{
-    self, BuildOptions, RequestHead, ResponseFacts, ResponseFraming, ResponseHead, Version, request, response, response_head,
+    BuildOptions, RequestHead, ResponseFacts, ResponseFraming, ResponseHead, Version, forwarded, request, response, response_head,
 };
 use crate::route::Route;
 use crate::sse;
-use crate::stream::{StreamFacts, StreamKind, StreamState};
+use crate::telemetry::{ConnectionKind, StreamCap};
 use crate::transport::Transport;
-use crate::upstream::{ConnectError, Connection, Pool};
+use crate::upstream::{Balance, BusyGuard, ConnectError, Connection, HashOn, Pick, Server};
 
-/// Between two reads of a request body.
-const REQUEST_BODY_IDLE: Duration = Duration::from_secs(60);
+/// Servers that one request tries to connect to.
+const MAX_SERVERS_TRIED: usize = 8;
 /// Heads of 1xx responses before the final one, and bytes of all heads together: who sends more is not answering.
 const MAX_INFORMATIONAL: usize = 32;
 const MAX_HEAD_BYTES: usize = 1024 * 1024;
@@ -42,23 +41,23 @@ const MAX_HEAD_BYTES: usize = 1024 * 1024;
 /// What one exchange needs.
 #[derive(Debug)]
 pub struct Exchange<'a> {
+    /// What all requests share.
+    pub app: &'a App,
     /// The route it takes.
     pub route: &'a Route,
-    /// The connections to the route's upstream.
-    pub pool: &'a Pool,
-    /// Whether we are leaving.
-    pub drain: &'a Drain,
+    /// What belongs to that route.
+    pub context: &'a RouteContext,
     /// What the door judged.
     pub request: &'a RequestHead,
-    /// When the request's head had been read.
-    pub started: Instant,
+    /// Who asks, behind trusted proxies.
+    pub client: IpAddr,
     /// Whether the client's connection may serve another request.
     pub keep_alive: bool,
 }
 
 /// Why there is no response of the upstream's.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     /// The client closed or broke off: nobody is left to answer.
     ClientGone,
     /// The client's own doing: it gets this status.
@@ -77,26 +76,40 @@ pub(super) struct Answered {
     pub(super) head_bytes: usize,
     /// The request's body, which may still be on its way.
     pub(super) body: BodySender,
-    pub(super) server: SocketAddr,
+    /// The server is busy with it.
+    pub(super) busy: BusyGuard,
+    /// A cookie that pins the client to the server, if it needs one.
+    pub(super) pin: Option<HeaderValue>,
 }
 
 impl Exchange<'_> {
     /// From the request's head to the end of the response, or to the relay.
-    pub async fn run(&self, mut session: ServerSession, client: Client) -> After {
-        session.set_read_timeout(Some(REQUEST_BODY_IDLE));
+    pub async fn run(&self, mut session: ServerSession, client: Client, mut record: RequestRecord) -> After {
+        session.set_read_timeout(Some(self.route.timeouts.request_body_idle));
         session.set_write_timeout(Some(self.route.timeouts.write_stall));
-        let mut record = RequestRecord::new(&client, &session, &self.route.name, self.pool.name(), self.started);
-        let failure = match self.ask(&mut session).await {
+        let accepts = session.req_header().headers.get_all(http::header::ACCEPT);
+        let stream_intent = accepts.iter().any(|value| sse::accepts_event_stream(value.as_bytes()));
+        // Before the upstream is bothered, where the request says what it wants.
+        let permit = match stream_intent.then(|| self.admit(&session)).transpose() {
+            Ok(permit) => permit,
+            Err(refusal) => return self.over_cap(session, client, record, refusal).await,
+        };
+        let failure = match self.ask(&mut session, &mut record, client.address.ip().to_canonical(), stream_intent).await {
             Ok(answered) => {
+                record.answered();
                 let header = answered.session.resp_header();
                 let is_stream = header.is_some_and(|header| {
                     let facts = ResponseFacts::of(header);
                     facts.media_type.is_some_and(sse::is_event_stream) && answered.head.framing != ResponseFraming::None
                 });
-                return if is_stream {
-                    self.stream(session, answered, client, record).await
-                } else {
-                    self.forward(session, answered, client, record).await
+                if !is_stream {
+                    drop(permit);
+                    return self.forward(session, answered, client, record).await;
+                }
+                return match permit.map_or_else(|| self.admit(&session), Ok) {
+                    Ok(permit) => self.stream(session, answered, client, record, permit).await,
+                    // The upstream is closed with `answered`.
+                    Err(refusal) => self.over_cap(session, client, record, refusal).await,
                 };
             }
             Err(failure) => failure,
@@ -107,39 +120,156 @@ impl Exchange<'_> {
                 After::Gone
             }
             Failure::Client(status, reason) => {
-                tracing::info!(client = %client.address, status, reason, "request refused");
-                self.refuse(session, client, record, status).await
+                record.reason(reason);
+                self.refuse(session, client, record, status, Some(reason)).await
             }
             Failure::Upstream(status, reason) => self.unanswered(session, client, record, status, &reason).await,
             Failure::Stale(reason) => self.unanswered(session, client, record, 502, &reason).await,
         }
     }
 
-    /// Sends the request and reads the final response's head; once more on a fresh connection where that is safe.
-    async fn ask(&self, session: &mut ServerSession) -> Result<Answered, Failure> {
-        let head = self.upstream_head(session)?;
-        let connection = self.pool.connect(self.route.timeouts.connect).await.map_err(unreachable)?;
-        let reused = connection.reused;
-        match self.ask_on(session, connection, &head).await {
-            // RFC 9112 section 9.3.1: idempotent, without a body, and not a byte of a response came.
-            Err(Failure::Stale(_)) if reused && self.request.method.is_idempotent() && !self.request.framing.has_body() => {
-                let fresh = self.pool.connect_fresh(self.route.timeouts.connect).await.map_err(unreachable)?;
-                self.ask_on(session, fresh, &head).await
+    /// The right to one open stream.
+    fn admit(&self, session: &ServerSession) -> Result<Permit<ClientKey>, Refusal> {
+        let key = client_id::client_key(&self.route.client, self.client, &session.req_header().headers);
+        let admitted = self.app.admission.try_acquire(self.route.position, key, &self.route.caps);
+        admitted.inspect_err(|refusal| {
+            self.context.metrics.refused(match refusal {
+                Refusal::Client => StreamCap::Client,
+                Refusal::Route => StreamCap::Route,
+                Refusal::Total => StreamCap::Total,
+            });
+        })
+    }
+
+    /// Sends the request and reads the final response's head. A server that does not accept is replaced by another, whatever the
+    /// method: nothing was sent.
+    async fn ask(
+        &self,
+        session: &mut ServerSession,
+        record: &mut RequestRecord,
+        peer: IpAddr,
+        stream_intent: bool,
+    ) -> Result<Answered, Failure> {
+        let upstream = &self.context.upstream;
+        let pin = self.context.sealer.as_ref().and_then(|sealer| sealer.open(&session.req_header().headers, clock::wall()));
+        let key = self.hash_key(session);
+        let mut tried: Vec<Arc<Server>> = Vec::new();
+        let mut failed = None;
+        for _ in 0..MAX_SERVERS_TRIED {
+            let wanted = Pick { pinned: pin.as_ref().map(|pin| pin.server.as_str()), hash_key: key.as_deref(), not: &tried };
+            let picked = match upstream.pick(&wanted, clock::now()) {
+                // Perhaps only because its names are being looked up for the first time.
+                None if tried.is_empty() => {
+                    let _ = tokio::time::timeout(self.route.timeouts.connect, upstream.settled()).await;
+                    upstream.pick(&wanted, clock::now())
+                }
+                picked => picked,
+            };
+            let Some(server) = picked else { break };
+            record.asks(&server);
+            let busy = server.busy();
+            let connection = match self.connect(&server, record, false).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    failed = Some(unreachable(&error));
+                    tried.push(server);
+                    continue;
+                }
+            };
+            let head = self.upstream_head(session, &server, peer, stream_intent)?;
+            let reused = connection.reused;
+            let answered = match self.ask_on(session, connection, &head, busy).await {
+                // RFC 9112 section 9.3.1: idempotent, without a body, and not a byte of a response came.
+                Err(Failure::Stale(_)) if reused && self.request.method.is_idempotent() && !self.request.framing.has_body() => {
+                    let fresh = self.connect(&server, record, true).await.map_err(|error| unreachable(&error))?;
+                    self.ask_on(session, fresh, &head, server.busy()).await
+                }
+                other => other,
+            };
+            if let Err(Failure::Stale(_)) = &answered {
+                server.connection_died(clock::now());
             }
-            other => other,
+            let mut answered = answered?;
+            server.succeeded();
+            answered.pin = self.new_pin(session, pin.as_ref(), &server, peer, &answered);
+            return Ok(answered);
         }
+        Err(failed.unwrap_or_else(|| Failure::Upstream(503, "no server is up".to_owned())))
     }
 
-    fn upstream_head(&self, session: &ServerSession) -> Result<RequestHeader, Failure> {
-        let down = session.req_header();
-        let accepts = down.headers.get_all(http::header::ACCEPT);
-        let stream_intent = accepts.iter().any(|value| sse::accepts_event_stream(value.as_bytes()));
-        let default_host = self.pool.server().to_string();
-        request::build(down, self.request.framing, BuildOptions { default_host: &default_host, stream_intent })
-            .map_err(|_| Failure::Client(400, "no request can be built from it"))
+    async fn connect(&self, server: &Server, record: &mut RequestRecord, fresh: bool) -> Result<Connection, ConnectError> {
+        let (upstream, timeout) = (&self.context.upstream, self.route.timeouts.connect);
+        let began = clock::now();
+        let connected = if fresh { upstream.connect_fresh(server, timeout).await } else { upstream.connect(server, timeout).await };
+        match &connected {
+            Ok(connection) if connection.reused => self.context.upstream_metrics.connected(ConnectionKind::Reused),
+            Ok(_) => {
+                record.connected(clock::now().saturating_duration_since(began));
+                self.context.upstream_metrics.connected(ConnectionKind::Fresh);
+            }
+            Err(_) => self.context.upstream_metrics.connect_failed(),
+        }
+        connected
     }
 
-    async fn ask_on(&self, session: &mut ServerSession, connection: Connection, head: &RequestHeader) -> Result<Answered, Failure> {
+    /// What `balance: hash` goes by.
+    fn hash_key(&self, session: &ServerSession) -> Option<Vec<u8>> {
+        let Balance::Hash(on) = &self.route.upstream.balance else { return None };
+        let head = session.req_header();
+        let found = match on {
+            HashOn::Client => None,
+            HashOn::Path => Some(head.uri.path().as_bytes().to_vec()),
+            HashOn::Header(name) => head.headers.get(name).map(|value| value.as_bytes().to_vec()),
+            HashOn::Cookie(name) => client_id::cookie(&head.headers, name).map(<[u8]>::to_vec),
+        };
+        Some(found.filter(|key| !key.is_empty()).unwrap_or_else(|| self.client.to_string().into_bytes()))
+    }
+
+    /// A cookie for a client that has no pin to this server, or an old one.
+    fn new_pin(
+        &self,
+        session: &ServerSession,
+        pin: Option<&Pin>,
+        server: &Server,
+        peer: IpAddr,
+        answered: &Answered,
+    ) -> Option<HeaderValue> {
+        let sealer = self.context.sealer.as_ref()?;
+        let header = answered.session.resp_header()?;
+        let stands = pin.is_some_and(|pin| pin.server == server.address() && !sealer.needs_renewal(pin.age));
+        if stands || !affinity::may_set(&header.headers) {
+            return None;
+        }
+        let secure = client_id::is_https(peer, &session.req_header().headers, &self.app.trusted);
+        Some(sealer.seal(server.address(), clock::wall(), secure))
+    }
+
+    fn upstream_head(
+        &self,
+        session: &ServerSession,
+        server: &Server,
+        peer: IpAddr,
+        stream_intent: bool,
+    ) -> Result<RequestHeader, Failure> {
+        let options = BuildOptions { default_host: server.host(), stream_intent };
+        let built = request::build(session.req_header(), self.request.framing, options);
+        let mut head = built.map_err(|_| Failure::Client(400, "no request can be built from it"))?;
+        let hop = self.app.hop(peer, self.client, session);
+        forwarded::apply(&mut head, self.app.forwarded, &hop)
+            .map_err(|_| Failure::Client(400, "no request can be built from it"))?;
+        if let Some(sealer) = &self.context.sealer {
+            sealer.strip(&mut head).map_err(|_| Failure::Client(400, "no request can be built from it"))?;
+        }
+        Ok(head)
+    }
+
+    async fn ask_on(
+        &self,
+        session: &mut ServerSession,
+        connection: Connection,
+        head: &RequestHeader,
+        busy: BusyGuard,
+    ) -> Result<Answered, Failure> {
         let (mut transport, socket) = connection.transport.share();
         transport.start_recording();
         let mut upstream = UpstreamSession::new(transport);
@@ -172,7 +302,7 @@ impl Exchange<'_> {
                             }
                             self.pass_informational(session, &upstream).await?;
                         }
-                        _ => return Ok(Answered { session: upstream, head: judged, head_bytes, body, server: connection.server }),
+                        _ => return Ok(Answered { session: upstream, head: judged, head_bytes, body, busy, pin: None }),
                     }
                 }
                 () = body.flush(), if body.is_pending() => deadline = clock::now() + patience,
@@ -202,71 +332,6 @@ impl Exchange<'_> {
         self.write_head(session, header).await.map_err(|()| Failure::ClientGone)
     }
 
-    /// An event stream: its head goes out, then the relay has it.
-    async fn stream(&self, mut session: ServerSession, answered: Answered, client: Client, mut record: RequestRecord) -> After {
-        let Answered { session: upstream, head, head_bytes, body, .. } = answered;
-        let Some(upstream_header) = upstream.resp_header() else { return After::Gone };
-        let facts = self.stream_facts(&session, upstream_header);
-        let mut header = upstream_header.clone();
-        response::strip_hop_by_hop(&mut header);
-        // A coded body passes untouched, its length included.
-        let by_length = facts.opaque && matches!(head.framing, ResponseFraming::Length(_));
-        if !facts.opaque {
-            response::prepare_event_stream(&mut header);
-        }
-        let chunked = self.request.version == Version::Http11 && !by_length;
-        header.set_version(http::Version::HTTP_11);
-        if chunked {
-            // The name is valid and the value is a constant.
-            let _ = header.insert_header(http::header::TRANSFER_ENCODING, "chunked");
-        }
-        session.set_keepalive(None);
-        record.status(header.status.as_u16());
-        if self.write_head(&mut session, header).await.is_err() || !send_rest(&mut session, body).await {
-            record.outcome(Outcome::ClientGone);
-            return After::Gone;
-        }
-        let path = session.req_header().uri.path().to_owned();
-        let framing = match head.framing {
-            ResponseFraming::Chunked => Framing::Chunked,
-            ResponseFraming::Length(length) => Framing::Length(length),
-            ResponseFraming::CloseDelimited | ResponseFraming::None => Framing::UntilClose,
-        };
-        let (Some(downstream), Some((upstream, body_start))) =
-            (detach::downstream(session), detach::upstream(upstream, head_bytes))
-        else {
-            return After::Gone;
-        };
-        record.outcome(Outcome::Stream);
-        let now = clock::now();
-        let parts = Parts {
-            downstream,
-            upstream,
-            body_start,
-            upstream_framing: framing,
-            chunked,
-            state: StreamState::new(Arc::clone(&self.route.stream), facts, jitter(), now),
-            write_stall: self.route.timeouts.write_stall,
-            guard: self.drain.stream_guard(now),
-            record: StreamRecord::new(client, &self.request.method, &path, Arc::clone(&self.route.name), now),
-        };
-        // A task of its own: what served the request is freed.
-        tokio::spawn(Relay::new(parts, now));
-        After::Gone
-    }
-
-    fn stream_facts(&self, session: &ServerSession, header: &ResponseHeader) -> StreamFacts {
-        let facts = ResponseFacts::of(header);
-        StreamFacts {
-            kind: if self.request.method == Method::GET { StreamKind::Subscription } else { StreamKind::Finite },
-            status_ok: header.status == StatusCode::OK,
-            opaque: facts.encoded,
-            digested: facts.digested,
-            no_transform: facts.no_transform,
-            line_frames_only: message::Client::of(&session.req_header().headers).wants_line_frames(),
-        }
-    }
-
     pub(super) async fn write_head(&self, session: &mut ServerSession, header: ResponseHeader) -> Result<(), ()> {
         match tokio::time::timeout(self.route.timeouts.write_stall, session.write_response_header(Box::new(header))).await {
             Ok(Ok(())) => Ok(()),
@@ -279,22 +344,41 @@ impl Exchange<'_> {
         &self,
         session: ServerSession,
         client: Client,
-        record: RequestRecord,
+        mut record: RequestRecord,
         status: u16,
         reason: &str,
     ) -> After {
-        tracing::warn!(upstream = self.pool.name(), server = %self.pool.server(), status, reason, "no response from the upstream");
-        self.refuse(session, client, record, status).await
+        let server = record.server().map_or("none", |server| server.address());
+        tracing::warn!(upstream = self.context.upstream.name(), server, status, reason, "no response from the upstream");
+        record.reason("no response from the upstream");
+        self.refuse(session, client, record, status, None).await
     }
 
-    async fn refuse(&self, mut session: ServerSession, client: Client, mut record: RequestRecord, status: u16) -> After {
-        // Where the next request would begin is certain only behind a body that was read well; and out of descriptors, this one is
+    /// A stream beyond a cap.
+    async fn over_cap(&self, session: ServerSession, client: Client, mut record: RequestRecord, refusal: Refusal) -> After {
+        record.reason(match refusal {
+            Refusal::Client => "over caps.streams_per_client",
+            Refusal::Route => "over caps.streams",
+            Refusal::Total => "over limits.streams",
+        });
+        self.refuse(session, client, record, 429, Some(&format!("no more event streams: {refusal}"))).await
+    }
+
+    async fn refuse(
+        &self,
+        mut session: ServerSession,
+        client: Client,
+        mut record: RequestRecord,
+        status: u16,
+        reason: Option<&str>,
+    ) -> After {
+        // Where the next request would begin is certain only behind a body that was read well; and out of capacity, the connection is
         // wanted back.
         if self.request.framing.has_body() || status == 503 {
             session.set_keepalive(None);
         }
         record.over(status, Outcome::Whole);
-        match tokio::time::timeout(self.route.timeouts.write_stall, reject::answer(&mut session, status)).await {
+        match tokio::time::timeout(self.route.timeouts.write_stall, reject::answer(&mut session, status, reason)).await {
             Ok(Ok(())) => leave(session, client).await,
             Ok(Err(_)) | Err(_) => After::Gone,
         }
@@ -313,22 +397,11 @@ pub(super) async fn listen(session: &mut ServerSession, speaks: bool) -> pingora
     Err(pingora::Error::new(pingora::ErrorType::ConnectionClosed))
 }
 
-/// The rest of a request body whose response has begun. Returns whether the client sent it.
-async fn send_rest(session: &mut ServerSession, mut body: BodySender) -> bool {
-    body.flush().await;
-    while body.is_open() {
-        let Ok(piece) = session.read_request_body().await else { return false };
-        body.push(&piece.unwrap_or_default(), session.is_body_done());
-        body.flush().await;
-    }
-    true
-}
-
-fn unreachable(error: ConnectError) -> Failure {
+fn unreachable(error: &ConnectError) -> Failure {
     let status = match error {
         ConnectError::TimedOut => 504,
         ConnectError::Exhausted(_) => 503,
-        ConnectError::Unresolved(_) | ConnectError::Refused(_) => 502,
+        ConnectError::Refused(_) => 502,
     };
     Failure::Upstream(status, error.to_string())
 }
@@ -353,10 +426,4 @@ fn request_failure(error: &pingora::Error) -> Failure {
 /// Our own reading of the body refused it.
 fn is_invalid(error: &pingora::Error) -> bool {
     error.root_cause().downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData)
-}
-
-/// Any number: it only spreads planned ends.
-fn jitter() -> u16 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0_u8) as u16
 }

@@ -16,9 +16,6 @@ use super::relay::reset_on_close;
 use crate::message::{ResponseFraming, Version, response};
 use crate::transport::Transport;
 
-/// Between two reads of a response that is no event stream.
-const RESPONSE_BODY_IDLE: Duration = Duration::from_secs(300);
-
 impl Exchange<'_> {
     pub(super) async fn forward(
         &self,
@@ -27,7 +24,7 @@ impl Exchange<'_> {
         client: Client,
         mut record: RequestRecord,
     ) -> After {
-        let Answered { session: mut upstream, head, head_bytes, mut body, server } = answered;
+        let Answered { session: mut upstream, head, head_bytes, mut body, busy, pin } = answered;
         if let Some(transport) = Transport::of_stream(upstream.stream()) {
             if head.framing == ResponseFraming::Chunked && transport.check_recorded_chunks(head_bytes).is_err() {
                 let reason = "the chunked coding of the response is malformed";
@@ -38,9 +35,14 @@ impl Exchange<'_> {
         let Some(mut header) = upstream.resp_header().cloned() else { return After::Gone };
         record.status(header.status.as_u16());
         response::strip_hop_by_hop(&mut header);
+        let promised = keep_alive_timeout(&upstream);
         let by_close = self.frame_response(&mut header, head.framing);
+        if let Some(pin) = pin {
+            // The value was built to be one.
+            let _ = header.append_header(http::header::SET_COOKIE, pin);
+        }
         // Anew: 1xx responses before a whole request body made Pingora forget it.
-        let keep_alive = self.keep_alive && !by_close && session.is_body_done() && !self.drain.is_draining();
+        let keep_alive = self.keep_alive && !by_close && session.is_body_done() && !self.app.drain.is_draining();
         session.set_keepalive(keep_alive.then_some(0));
         if self.write_head(&mut session, header).await.is_err() {
             record.outcome(Outcome::ClientGone);
@@ -63,7 +65,7 @@ impl Exchange<'_> {
         if request_complete && head.keep_alive {
             upstream.respect_keepalive();
             if let Some(stream) = upstream.reuse().await {
-                self.pool.release(stream, server);
+                self.context.upstream.release(stream, busy.server(), promised);
             }
         }
         if session.finish_body().await.is_err() {
@@ -93,7 +95,7 @@ impl Exchange<'_> {
         body: &mut BodySender,
         record: &mut RequestRecord,
     ) -> Outcome {
-        upstream.read_timeout = Some(RESPONSE_BODY_IDLE);
+        upstream.read_timeout = Some(self.route.timeouts.response_body_idle);
         while !upstream.is_body_done() {
             let speaks = body.lets_client_speak();
             tokio::select! {
@@ -109,7 +111,7 @@ impl Exchange<'_> {
                     }
                     Ok(None) => break,
                     Err(error) => {
-                        tracing::warn!(upstream = self.pool.name(), server = %self.pool.server(), %error, "the response broke off");
+                        tracing::warn!(upstream = self.context.upstream.name(), %error, "the response broke off");
                         return Outcome::UpstreamLost;
                     }
                 },
@@ -122,6 +124,14 @@ impl Exchange<'_> {
         }
         Outcome::Whole
     }
+}
+
+/// `timeout` of the server's `Keep-Alive`: it closes an idle connection then.
+fn keep_alive_timeout(upstream: &UpstreamSession) -> Option<Duration> {
+    let value = upstream.resp_header()?.headers.get("keep-alive")?.to_str().ok()?;
+    let (_, seconds) =
+        value.split(',').filter_map(|part| part.split_once('=')).find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
 fn set_reset_on_close(session: &ServerSession, reset: bool) {

@@ -13,6 +13,7 @@
 //! | `forward` | a response that is no event stream |
 //! | `body_sender` | a request's body on its way, beside its answer |
 //! | [`detach`] | from Pingora's sessions to the two raw sockets |
+//! | `stream` | from an answered exchange to the relay |
 //! | [`relay`] | one event stream |
 //! | [`reject`] | the answers that we give ourselves |
 //! | [`record`] | gauges, counters and log lines of connections and streams |
@@ -26,6 +27,7 @@ mod forward;
 pub mod record;
 pub mod reject;
 pub mod relay;
+mod stream;
 
-pub use app::App;
+pub use app::{App, RouteContext};
 pub use door::{Door, DoorSettings};

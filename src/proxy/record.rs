@@ -1,37 +1,37 @@
-//! What is told of connections and streams: gauges, counters, log lines. Each is counted back by `Drop`, so that no path forgets it.
+//! What is told of connections, requests and streams: gauges, counters, access log lines. Each is told by `Drop` at the latest, so that
+//! no path forgets it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use pingora::protocols::http::ServerSession;
+use bytes::Bytes;
+use http::Method;
 
+use crate::admission::{ConnectionPermit, Permit};
+use crate::client_id::ClientKey;
 use crate::clock;
 use crate::drain::Guard;
-use crate::stream::{EndReason, Tally};
-use crate::telemetry::Metrics;
+use crate::stream::{EndReason, StreamState, Tally};
+use crate::telemetry::access_log::{AccessLog, Asked, RequestLine, StreamCloseLine, StreamOpenLine};
+use crate::telemetry::{DelaySampler, HeartbeatFrame, OpenConnection, OpenStream, RouteMetrics, StatusClass};
+use crate::upstream::{BusyGuard, Server};
 
 /// A client's connection, open for as long as this lives.
 #[derive(Debug)]
 pub struct Client {
-    /// The peer's address.
+    /// The peer's address: the client's own, or that of a proxy in front of us.
     pub address: SocketAddr,
-    metrics: Arc<Metrics>,
+    _open: OpenConnection,
+    _permit: ConnectionPermit,
     _guard: Guard,
 }
 
 impl Client {
     /// A connection was accepted.
     #[must_use]
-    pub fn new(address: SocketAddr, metrics: Arc<Metrics>, guard: Guard) -> Self {
-        metrics.connections_open.inc();
-        Self { address, metrics, _guard: guard }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.metrics.connections_open.dec();
+    pub fn new(address: SocketAddr, open: OpenConnection, permit: ConnectionPermit, guard: Guard) -> Self {
+        Self { address, _open: open, _permit: permit, _guard: guard }
     }
 }
 
@@ -51,48 +51,102 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn label(self) -> &'static str {
+    /// What the access log says of it, where it is worth a word.
+    fn reason(self) -> Option<&'static str> {
         match self {
-            Self::Whole => "whole",
-            Self::Stream => "stream",
-            Self::ClientGone => "client_gone",
-            Self::UpstreamLost => "upstream_lost",
-            Self::Cut => "cut",
+            Self::Whole | Self::Stream => None,
+            Self::ClientGone => Some("the client left"),
+            Self::UpstreamLost => Some("the response of the server broke off"),
+            Self::Cut => Some("cut at the end of the drain"),
         }
     }
 }
 
-/// One request, logged once when this is dropped, whichever way that comes.
+/// What was asked, kept for the lines about it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Who asked, behind trusted proxies.
+    pub client: IpAddr,
+    /// The method.
+    pub method: Method,
+    /// The value of `Host`.
+    pub host: Option<Bytes>,
+    /// The path, without the query.
+    pub path: Box<[u8]>,
+    /// The route's name.
+    pub route: Arc<str>,
+    /// The upstream's name.
+    pub upstream: Arc<str>,
+}
+
+impl Request {
+    fn asked<'a>(&'a self, server: Option<&'a Arc<Server>>) -> Asked<'a> {
+        Asked {
+            client: self.client,
+            method: Some(self.method.as_str()),
+            host: self.host.as_deref(),
+            path: Some(&self.path),
+            route: Some(&self.route),
+            upstream: Some(&self.upstream),
+            server: server.map(|server| server.address()),
+        }
+    }
+}
+
+/// One request, told once when this is dropped, whichever way that comes.
 #[derive(Debug)]
 pub struct RequestRecord {
-    client: SocketAddr,
-    method: http::Method,
-    /// Without the query: tokens live there.
-    path: String,
-    route: Arc<str>,
-    upstream: String,
+    request: Box<Request>,
+    log: Arc<AccessLog>,
+    metrics: Arc<RouteMetrics>,
     started: Instant,
+    server: Option<Arc<Server>>,
+    connect: Option<Duration>,
+    first_byte: Option<Duration>,
     status: u16,
-    bytes: usize,
+    bytes: u64,
+    reason: Option<&'static str>,
     outcome: Outcome,
 }
 
 impl RequestRecord {
     /// A request whose head was read at `started`.
     #[must_use]
-    pub fn new(client: &Client, session: &ServerSession, route: &Arc<str>, upstream: &str, started: Instant) -> Self {
-        let head = session.req_header();
+    pub fn new(request: Request, log: Arc<AccessLog>, metrics: Arc<RouteMetrics>, started: Instant) -> Self {
         Self {
-            client: client.address,
-            method: head.method.clone(),
-            path: head.uri.path().to_owned(),
-            route: Arc::clone(route),
-            upstream: upstream.to_owned(),
+            request: Box::new(request),
+            log,
+            metrics,
             started,
+            server: None,
+            connect: None,
+            first_byte: None,
             status: 0,
             bytes: 0,
+            reason: None,
             outcome: Outcome::Cut,
         }
+    }
+
+    /// This server is asked.
+    pub fn asks(&mut self, server: &Arc<Server>) {
+        self.server = Some(Arc::clone(server));
+    }
+
+    /// Which server was asked last.
+    #[must_use]
+    pub fn server(&self) -> Option<&Arc<Server>> {
+        self.server.as_ref()
+    }
+
+    /// A connection was made, in that time.
+    pub fn connected(&mut self, took: Duration) {
+        self.connect = Some(took);
+    }
+
+    /// The server's answer began.
+    pub fn answered(&mut self) {
+        self.first_byte = Some(clock::now().saturating_duration_since(self.started));
     }
 
     /// The client gets this status.
@@ -100,9 +154,14 @@ impl RequestRecord {
         self.status = status;
     }
 
+    /// Why it was refused, in our words.
+    pub fn reason(&mut self, reason: &'static str) {
+        self.reason = Some(reason);
+    }
+
     /// So many bytes of the body go to the client.
     pub fn forwarded(&mut self, bytes: usize) {
-        self.bytes += bytes;
+        self.bytes += bytes as u64;
     }
 
     /// How it ends.
@@ -115,84 +174,127 @@ impl RequestRecord {
         self.status = status;
         self.outcome = outcome;
     }
+
+    /// It became an event stream, which tells of itself from here on.
+    #[must_use]
+    pub fn into_stream(mut self, client: Client, busy: BusyGuard, permit: Permit<ClientKey>) -> StreamRecord {
+        self.outcome = Outcome::Stream;
+        let number = self.log.next_stream();
+        self.log.stream_open(&StreamOpenLine {
+            asked: self.request.asked(self.server.as_ref()),
+            stream: number,
+            status: self.status,
+            connect: self.connect,
+            first_byte: self.first_byte,
+        });
+        let stream = Stream {
+            request: (*self.request).clone(),
+            log: Arc::clone(&self.log),
+            number,
+            asked: self.started,
+            opened: clock::now(),
+            _client: client,
+            _permit: permit,
+            busy,
+        };
+        StreamRecord {
+            open: self.metrics.open_stream(),
+            delay: DelaySampler::new(),
+            bytes: 0,
+            any_event: false,
+            stream: Box::new(stream),
+        }
+    }
 }
 
 impl Drop for RequestRecord {
     fn drop(&mut self) {
+        let gone = self.status == 0 || self.status == 499;
+        self.metrics.answered(if gone { StatusClass::ClientGone } else { StatusClass::of(self.status) });
         if self.outcome == Outcome::Stream {
             return;
         }
-        tracing::info!(
-            client = %self.client,
-            method = %self.method,
-            path = self.path,
-            route = &*self.route,
-            upstream = self.upstream,
-            status = self.status,
-            bytes = self.bytes,
-            seconds = clock::now().saturating_duration_since(self.started).as_secs_f64(),
-            outcome = self.outcome.label(),
-            "request"
-        );
+        let total = clock::now().saturating_duration_since(self.started);
+        self.metrics.request_took(total);
+        self.log.request(&RequestLine {
+            asked: self.request.asked(self.server.as_ref()),
+            status: self.status,
+            reason: self.reason.or(self.outcome.reason()),
+            bytes: self.bytes,
+            connect: self.connect,
+            first_byte: self.first_byte,
+            total,
+        });
     }
 }
 
 /// An event stream, open for as long as this lives.
 #[derive(Debug)]
 pub struct StreamRecord {
-    client: Client,
-    path: Box<str>,
-    route: Arc<str>,
-    opened: Instant,
+    open: OpenStream,
+    delay: DelaySampler,
     bytes: u64,
-    ended: bool,
+    any_event: bool,
+    stream: Box<Stream>,
+}
+
+/// The part that only its open and its close need.
+#[derive(Debug)]
+struct Stream {
+    request: Request,
+    log: Arc<AccessLog>,
+    number: u64,
+    asked: Instant,
+    opened: Instant,
+    busy: BusyGuard,
+    _permit: Permit<ClientKey>,
+    _client: Client,
 }
 
 impl StreamRecord {
-    /// A stream was opened: counts it and says so. `path` is without the query: tokens live there.
-    #[must_use]
-    pub fn new(client: Client, method: &http::Method, path: &str, route: Arc<str>, now: Instant) -> Self {
-        client.metrics.streams_started.inc();
-        client.metrics.streams_open.inc();
-        tracing::info!(client = %client.address, %method, path, route = &*route, "stream open");
-        Self { client, path: path.into(), route, opened: now, bytes: 0, ended: false }
+    /// So much came from the upstream.
+    pub fn received(&mut self, bytes: u64, events: u64, now: Instant) {
+        self.bytes += bytes;
+        self.open.received(bytes, events);
+        self.delay.read(now);
+        if events > 0 && !std::mem::replace(&mut self.any_event, true) {
+            self.open.first_event(now.saturating_duration_since(self.stream.asked));
+        }
     }
 
-    /// So much came from the upstream.
-    pub fn received(&mut self, bytes: u64, events: u64) {
-        self.bytes += bytes;
-        self.client.metrics.stream_bytes.inc_by(bytes);
-        self.client.metrics.events.inc_by(events);
+    /// The client took all that there was.
+    pub fn drained(&mut self) {
+        if let Some(delay) = self.delay.written(clock::now) {
+            self.open.forwarded(delay);
+        }
     }
 
     /// A heartbeat was sent.
-    pub fn beat(&self) {
-        self.client.metrics.heartbeats.inc();
+    pub fn beat(&self, frame: HeartbeatFrame) {
+        self.open.beat(frame);
     }
 
     /// The stream is over. Only the first call counts.
-    pub fn ended(&mut self, reason: EndReason, tally: Tally) {
-        if std::mem::replace(&mut self.ended, true) {
+    pub fn ended(&mut self, reason: EndReason, state: Option<&StreamState>) {
+        if !self.open.ended(reason) {
             return;
         }
-        self.client.metrics.stream_ended(reason);
-        tracing::info!(
-            client = %self.client.address,
-            path = &*self.path,
-            route = &*self.route,
-            reason = reason.label(),
-            seconds = clock::now().saturating_duration_since(self.opened).as_secs_f64(),
-            events = tally.events,
-            bytes = self.bytes,
-            heartbeats = tally.heartbeats,
-            "stream close"
-        );
+        let tally = state.map_or_else(Tally::default, StreamState::tally);
+        self.stream.log.stream_close(&StreamCloseLine {
+            asked: self.stream.request.asked(Some(self.stream.busy.server())),
+            stream: self.stream.number,
+            duration: clock::now().saturating_duration_since(self.stream.opened),
+            events: tally.events,
+            bytes: self.bytes,
+            heartbeats: tally.heartbeats,
+            last_id: state.and_then(StreamState::last_event_id),
+            reason,
+        });
     }
 }
 
 impl Drop for StreamRecord {
     fn drop(&mut self) {
-        self.ended(EndReason::Aborted, Tally::default());
-        self.client.metrics.streams_open.dec();
+        self.ended(EndReason::Aborted, None);
     }
 }

@@ -2,9 +2,12 @@
 //! tells a client about the servers behind us.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
+
+/// A stream that is refused may fit in soon: others end all the time.
+const RETRY_AFTER_SECONDS: &str = "5";
 
 /// What a client is told with `status`.
 fn explanation(status: u16) -> &'static str {
@@ -40,16 +43,19 @@ pub fn raw(status: u16, reason: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Answers on a session.
+/// Answers on a session, with a reason of its own or the usual words.
 ///
 /// # Errors
 /// When the client does not take it.
-pub async fn answer(session: &mut ServerSession, status: u16) -> pingora::Result<()> {
-    let body = Bytes::from(body(status, None));
+pub async fn answer(session: &mut ServerSession, status: u16, reason: Option<&str>) -> pingora::Result<()> {
+    let body = Bytes::from(body(status, reason));
     let mut head = ResponseHeader::build(status, Some(6))?;
     head.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;
     head.insert_header(CONTENT_LENGTH, body.len())?;
     head.insert_header(CACHE_CONTROL, "no-store")?;
+    if status == 429 {
+        head.insert_header(RETRY_AFTER, RETRY_AFTER_SECONDS)?;
+    }
     session.write_response_header(Box::new(head)).await?;
     session.write_response_body(body, true).await
 }

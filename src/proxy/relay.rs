@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -23,7 +24,10 @@ use super::record::StreamRecord;
 use crate::clock;
 use crate::drain::{Order, StreamGuard};
 use crate::message::framing::{self, Decoder, Framing, LAST_CHUNK};
+use crate::sse::Frame;
 use crate::stream::{Action, ClientEnd, EndReason, StreamState, UpstreamEnd};
+use crate::telemetry::HeartbeatFrame;
+use crate::transport::Socket;
 
 /// Bytes of one read at most.
 const READ_SIZE: usize = 64 * 1024;
@@ -79,7 +83,7 @@ pub struct Parts {
     /// The client's socket; its response head is written.
     pub downstream: TcpStream,
     /// The server's socket; its response head is read.
-    pub upstream: TcpStream,
+    pub upstream: Socket,
     /// What was read of the body together with the head.
     pub body_start: Bytes,
     /// How the server delimits the body.
@@ -98,7 +102,7 @@ pub struct Parts {
 
 struct Flow {
     downstream: TcpStream,
-    upstream: TcpStream,
+    upstream: Socket,
     body_start: Bytes,
     decoder: Decoder,
     state: StreamState,
@@ -274,7 +278,7 @@ impl Flow {
             self.carry_out(start, input, scratch);
         }
         scratch.payload = payload;
-        self.record.received(bytes, self.state.tally().events - before.events);
+        self.record.received(bytes, self.state.tally().events - before.events, now);
         match decoded {
             Ok(decoded) if decoded.done => self.state.handle_upstream_end(UpstreamEnd::Clean, &mut scratch.actions),
             Ok(_) => {}
@@ -301,7 +305,10 @@ impl Flow {
                 Action::Inject(beat) => {
                     let mut bytes = Vec::new();
                     self.state.encode(beat, &mut bytes);
-                    self.record.beat();
+                    self.record.beat(match beat.frame {
+                        Frame::Line => HeartbeatFrame::Line,
+                        Frame::Block => HeartbeatFrame::Block,
+                    });
                     scratch.pieces.push(Piece::Own(bytes));
                 }
                 Action::End(reason) => self.ended = Some(reason),
@@ -327,7 +334,12 @@ impl Flow {
         out.clear();
         scratch.out = out;
         match result {
-            Ok(written) => self.state.handle_written(written, self.is_backlogged(), now, &mut scratch.actions),
+            Ok(written) => {
+                if !self.is_backlogged() {
+                    self.record.drained();
+                }
+                self.state.handle_written(written, self.is_backlogged(), now, &mut scratch.actions);
+            }
             Err(error) => self.state.handle_client_gone(client_end(&error), &mut scratch.actions),
         }
         self.carry_out(0, &[], scratch);
@@ -413,7 +425,7 @@ impl Flow {
         if reason.is_clean() && !self.chunked {
             reset_on_close(&self.downstream, false);
         }
-        self.record.ended(reason, self.state.tally());
+        self.record.ended(reason, Some(&self.state));
     }
 }
 
@@ -423,7 +435,7 @@ fn client_end(error: &io::Error) -> ClientEnd {
 
 /// Whether closing `socket` resets the connection: the only way to say that something is missing to a client whose body ends with
 /// the connection (RFC 9112 section 8).
-pub(super) fn reset_on_close(socket: &TcpStream, reset: bool) {
+pub(super) fn reset_on_close(socket: &impl AsFd, reset: bool) {
     if let Err(error) = SockRef::from(socket).set_linger(reset.then_some(Duration::ZERO)) {
         tracing::debug!(%error, "SO_LINGER was refused");
     }

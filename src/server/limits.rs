@@ -2,18 +2,25 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the soft limit of descriptors to the hard one: an event stream takes two, and the usual 1024 last for five hundred.
-pub(super) fn raise_descriptors() {
+/// Raises the soft limit of descriptors to the hard one: an event stream takes two, and the usual 1024 last for five hundred. Returns
+/// what the limit is then; `None` for unlimited.
+pub(super) fn raise_descriptors() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {
-        return;
+        return limit.current;
     }
     match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
-        Ok(()) => tracing::debug!(descriptors = limit.maximum, "soft limit of descriptors raised"),
-        Err(error) => tracing::warn!(
-            descriptors = limit.current,
-            %error,
-            "the soft limit of descriptors stays; raise it with `ulimit -n` or systemd's LimitNOFILE"
-        ),
+        Ok(()) => {
+            tracing::debug!(descriptors = limit.maximum, "soft limit of descriptors raised");
+            limit.maximum
+        }
+        Err(error) => {
+            tracing::warn!(
+                descriptors = limit.current,
+                %error,
+                "the soft limit of descriptors stays; raise it with `ulimit -n` or systemd's LimitNOFILE"
+            );
+            limit.current
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod limits;
 mod listen;
 mod signals;
+mod wiring;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -17,13 +18,15 @@ use tokio::net::TcpStream;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::drain::Drain;
-use crate::proxy::{App, Door, DoorSettings};
-use crate::telemetry::Metrics;
-
-pub use crate::telemetry::logging;
+use crate::proxy::Door;
+use crate::telemetry::AccessLog;
+use crate::telemetry::access_log::AccessLogError;
 
 use listen::{Accept, ListenService};
 use signals::Leaving;
+use wiring::{UpstreamService, Wired};
+
+pub use wiring::init_logging;
 
 /// A server whose sockets are bound: clients that connect now wait in the kernel until it runs.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub struct Bound {
     config: Config,
     listeners: Vec<TcpListener>,
     admin: Option<TcpListener>,
+    log: AccessLog,
 }
 
 /// Why a server could not start.
@@ -38,6 +42,8 @@ pub struct Bound {
 pub enum StartError {
     /// An address cannot be bound.
     Bind(SocketAddr, std::io::Error),
+    /// The access log cannot be written.
+    AccessLog(AccessLogError),
     /// Two metrics have the same name.
     Metrics(prometheus::Error),
 }
@@ -49,6 +55,7 @@ impl std::fmt::Display for StartError {
                 write!(f, "cannot listen on {address}: port {} is taken by another process", address.port())
             }
             Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::AccessLog(error) => write!(f, "{error}"),
             Self::Metrics(error) => write!(f, "the metrics are inconsistent: {error}"),
         }
     }
@@ -57,18 +64,17 @@ impl std::fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Bound {
-    /// Binds all addresses of `config`, or none.
+    /// Binds all addresses of `config` and opens its access log, or does neither.
     ///
     /// # Errors
-    /// [`StartError::Bind`], for the first address that cannot be had.
+    /// The first address that cannot be had, or [`StartError::AccessLog`].
     pub fn new(config: Config) -> Result<Self, StartError> {
-        let listeners = config
-            .listeners
-            .iter()
-            .map(|listener| listen::bind(listener.address, config.timeouts.write_stall))
-            .collect::<Result<_, _>>()?;
-        let admin = config.admin.map(|address| listen::bind(address, config.timeouts.write_stall)).transpose()?;
-        Ok(Self { config, listeners, admin })
+        let write_stall = config.timeouts.write_stall;
+        let listeners =
+            config.listeners.iter().map(|listener| listen::bind(listener.address, write_stall)).collect::<Result<_, _>>()?;
+        let admin = config.admin.map(|address| listen::bind(address, write_stall)).transpose()?;
+        let log = wiring::access_log(&config.log).map_err(StartError::AccessLog)?;
+        Ok(Self { config, listeners, admin, log })
     }
 
     /// The addresses that clients connect to, port 0 resolved.
@@ -89,28 +95,23 @@ impl Bound {
     /// # Errors
     /// [`StartError::Metrics`].
     pub fn run(self, ready: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
-        let Self { config, listeners, admin } = self;
-        limits::raise_descriptors();
-        let metrics = Arc::new(Metrics::new().map_err(StartError::Metrics)?);
+        let Self { config, listeners, admin, log } = self;
+        let descriptors = limits::raise_descriptors();
+        let (threads, drain_spec) = (config.threads, config.drain);
+        let log = Arc::new(log);
         let drain = Drain::new();
-        let leaving = Leaving::new(drain.clone(), Arc::clone(&metrics), config.drain.deadline, Box::new(ready));
+        let Wired { door, metrics, upstreams } = wiring::wire(config, descriptors, &drain, &log).map_err(StartError::Metrics)?;
+        let leaving = Leaving::new(drain.clone(), Arc::clone(&metrics), Arc::clone(&log), drain_spec, Box::new(ready));
 
         // Work on a connection never leaves its runtime; Pingora makes one for each service.
-        let conf = ServerConf { threads: config.threads, ..ServerConf::default() };
-        let mut server = Server::new_with_opt_and_conf(None, conf);
+        let mut server = Server::new_with_opt_and_conf(None, ServerConf { threads, ..ServerConf::default() });
         if let Some(listener) = admin {
-            let stop = leaving.process_over();
-            let app = Arc::new(HttpServer::new_app(Admin::new(Arc::clone(&metrics), drain.clone())));
-            server.add_service(ListenService::new("admin", vec![listener], Some(1), stop, AdminDoor(app)));
+            let app = Admin::new(metrics, drain, upstreams.clone(), log);
+            let app = AdminDoor(Arc::new(HttpServer::new_app(app)));
+            server.add_service(ListenService::new("admin", vec![listener], Some(1), leaving.process_over(), app));
         }
-        let settings = DoorSettings {
-            request_head_bytes: config.limits.request_head,
-            request_head: config.timeouts.request_head,
-            keep_alive: config.timeouts.keep_alive,
-            write_stall: config.timeouts.write_stall,
-        };
-        let door = Door::new(settings, Arc::new(App::new(config.routes, metrics, drain.clone())));
-        server.add_service(ListenService::new("edge", listeners, None, leaving.listeners_close(), EdgeDoor(Arc::new(door))));
+        server.add_service(UpstreamService::new(upstreams, leaving.process_over()));
+        server.add_service(ListenService::new("edge", listeners, None, leaving.listeners_close(), EdgeDoor(door)));
         server.run(RunArgs { shutdown_signal: Box::new(leaving) });
         Ok(())
     }
@@ -121,9 +122,9 @@ struct EdgeDoor(Arc<Door>);
 
 impl Accept for EdgeDoor {
     fn accept(&self, socket: TcpStream, address: SocketAddr) {
-        let door = Arc::clone(&self.0);
         // Counted from here on: the process must not leave before the task has run.
-        let client = door.client(address);
+        let Some(client) = self.0.admit(address) else { return };
+        let door = Arc::clone(&self.0);
         tokio::spawn(async move { door.serve(socket, client).await });
     }
 }

@@ -10,14 +10,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::clock;
+use crate::config::DrainSpec;
 use crate::drain::Drain;
-use crate::telemetry::Metrics;
+use crate::telemetry::{AccessLog, Metrics};
 
 /// Waits for the signal to leave, and leaves.
 pub(super) struct Leaving {
     drain: Drain,
     metrics: Arc<Metrics>,
-    deadline: Duration,
+    log: Arc<AccessLog>,
+    spec: DrainSpec,
     listeners_close: watch::Sender<bool>,
     process_over: watch::Sender<bool>,
     ready: Mutex<Option<Ready>>,
@@ -36,11 +38,12 @@ struct Signals {
 }
 
 impl Leaving {
-    pub(super) fn new(drain: Drain, metrics: Arc<Metrics>, deadline: Duration, ready: Ready) -> Self {
+    pub(super) fn new(drain: Drain, metrics: Arc<Metrics>, log: Arc<AccessLog>, spec: DrainSpec, ready: Ready) -> Self {
         Self {
             drain,
             metrics,
-            deadline,
+            log,
+            spec,
             listeners_close: watch::Sender::new(false),
             process_over: watch::Sender::new(false),
             ready: Mutex::new(Some(ready)),
@@ -59,28 +62,42 @@ impl Leaving {
 
     async fn leave(&self, signals: &mut Signals) {
         let started = clock::now();
+        let before = self.metrics.streams_ended();
         tracing::info!(
             streams = self.drain.streams(),
             running = self.drain.running(),
-            deadline_seconds = self.deadline.as_secs_f64(),
-            "leaving: no new connections, subscriptions end at their next event boundary, everything else may finish"
+            lag_seconds = self.spec.lag.as_secs_f64(),
+            spread_seconds = self.spec.spread.as_secs_f64(),
+            deadline_seconds = self.spec.deadline.as_secs_f64(),
+            "leaving: /readyz fails, then no new connections; subscriptions end at an event boundary, everything else may finish"
         );
-        self.drain.begin(|_, _| started);
+        let hurried = !self.spec.lag.is_zero() && {
+            self.drain.announce();
+            tokio::select! {
+                () = tokio::time::sleep(self.spec.lag) => false,
+                () = signals.leave(&self.log) => true,
+            }
+        };
+        let began = clock::now();
+        let spread = self.spec.spread;
+        // Evenly over the window, so that clients do not come back in one wave.
+        self.drain.begin(|position, all| began + spread.mul_f64(position as f64 / all.max(1) as f64));
         self.listeners_close.send_replace(true);
         tokio::select! {
             () = self.drain.nothing_left() => {}
-            () = tokio::time::sleep(self.deadline) => {
+            () = tokio::time::sleep_until((started + self.spec.deadline).into()), if !hurried => {
                 tracing::warn!(left = self.drain.running(), "drain.deadline is over: what is left is cut");
             }
-            () = signals.leave() => tracing::warn!(left = self.drain.running(), "a second signal: what is left is cut"),
+            () = async { if !hurried { signals.leave(&self.log).await } } => {
+                tracing::warn!(left = self.drain.running(), "a second signal: what is left is cut");
+            }
         }
         self.drain.cut();
         // Cut streams only need to be polled once more, so that each tells its end.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.drain.nothing_left()).await;
-        for (reason, streams) in self.metrics.streams_ended() {
-            tracing::info!(reason = reason.label(), streams, "streams that ended");
-        }
-        tracing::info!(seconds = clock::now().saturating_duration_since(started).as_secs_f64(), "gone");
+        let seconds = clock::now().saturating_duration_since(started).as_secs_f64();
+        tracing::info!(seconds, "gone: {} while leaving", self.metrics.streams_ended().since(&before));
+        self.log.flush(Duration::from_secs(2));
         self.process_over.send_replace(true);
     }
 }
@@ -96,14 +113,17 @@ impl Signals {
         })
     }
 
-    /// Resolves at TERM or INT. The others have no effect yet, and say so.
-    async fn leave(&mut self) {
+    /// Resolves at TERM or INT. USR1 opens the access log anew. The others have no effect yet, and say so.
+    async fn leave(&mut self, log: &AccessLog) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => tracing::warn!("HUP has no effect yet: restart to read the configuration again"),
-                _ = self.user1.recv() => tracing::warn!("USR1 has no effect yet: logs go to standard error"),
+                _ = self.user1.recv() => {
+                    log.reopen();
+                    tracing::info!("USR1: the access log is opened anew");
+                }
                 _ = self.quit.recv() => tracing::warn!("QUIT has no effect yet: send TERM to leave"),
             }
         }
@@ -119,7 +139,7 @@ impl ShutdownSignalWatch for Leaving {
                 if let Some(ready) = ready {
                     ready();
                 }
-                signals.leave().await;
+                signals.leave(&self.log).await;
                 self.leave(&mut signals).await;
             }
             Err(error) => {

@@ -25,7 +25,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::sse::{Position, Scan, Scanner};
+use crate::sse::{EventId, Position, Scan, Scanner};
 
 pub use facts::{StreamFacts, StreamKind};
 pub use heartbeat::Beat;
@@ -306,6 +306,15 @@ impl StreamState {
     #[must_use]
     pub fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// The last event id that the client has (WHATWG HTML section 9.2.6); `None` if there is none, or one too long to keep.
+    #[must_use]
+    pub fn last_event_id(&self) -> Option<&[u8]> {
+        match self.scanner.last_event_id() {
+            EventId::Set(id) => Some(id),
+            EventId::Unset | EventId::Oversize => None,
+        }
     }
 
     /// What was known of the stream when it opened.

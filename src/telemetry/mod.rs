@@ -1,6 +1,14 @@
-//! What operators see: metrics and logs. Labels come from the configuration or from enums, never from a client.
+//! What operators see: metrics and logs. It observes and steers nothing. Labels of metrics come from the configuration or from enums,
+//! never from a client; what a client wrote goes into the access log only, and there it is escaped.
 
+pub mod access_log;
 pub mod logging;
 mod metrics;
+mod summary;
 
-pub use metrics::Metrics;
+pub use access_log::AccessLog;
+pub use metrics::{
+    ConnectionCap, ConnectionKind, DelaySampler, HeartbeatFrame, Labels, Metrics, OpenConnection, OpenStream, RouteMetrics,
+    ServerState, StatusClass, StreamCap, UpstreamMetrics,
+};
+pub use summary::Ends;

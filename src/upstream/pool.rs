@@ -1,36 +1,36 @@
 //! Connections to the servers: pooled ones from Pingora's pool, fresh ones from the operating system.
 //!
 //! The pool and its checks (closed meanwhile, unexpected bytes) are Pingora's. The connect is ours, so that the socket inside stays of a
-//! type that the relay can take out again.
+//! type that the relay can take out again. Only a connection whose response was read to its end may come back (RFC 9112 section 9.3).
 
+use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::Stream;
-use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::upstreams::peer::Peer;
 use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
-use super::spec::UpstreamSpec;
-use crate::clock;
-use crate::transport::{self, Transport};
+use super::idle::Idle;
+use super::server::{Server, Target};
+use crate::transport::{self, Socket, Transport};
 
-/// How long an idle connection to a server is kept: Node and uvicorn drop theirs at 5 s, and a race is worth avoiding.
-const KEEP_ALIVE: Duration = Duration::from_secs(4);
-/// How long a looked-up name is believed.
-const RESOLVE: Duration = Duration::from_secs(10);
-/// Idle connections kept over all servers.
+/// Idle connections kept over all servers of an upstream.
 const POOL_SIZE: usize = 1024;
+/// A server that says how long it keeps a connection is believed but for this: a request may be under way when it closes.
+const MARGIN: Duration = Duration::from_secs(1);
 
-/// The connections to one upstream.
-pub struct Pool {
-    spec: Arc<UpstreamSpec>,
+/// The idle connections of one upstream.
+pub(super) struct Pool {
     connector: TransportConnector,
-    /// Where the server is, and since when we know.
-    peers: Mutex<Option<(Instant, Arc<[HttpPeer]>)>>,
+    /// How long one is kept; `None` for not at all.
+    keep_alive: Option<Duration>,
 }
 
 /// A connection, ready for a request.
@@ -40,15 +40,11 @@ pub struct Connection {
     pub transport: Box<Transport>,
     /// It served a request before: the server may be closing it right now.
     pub reused: bool,
-    /// Its address.
-    pub server: SocketAddr,
 }
 
 /// Why there is no connection.
 #[derive(Debug)]
 pub enum ConnectError {
-    /// The name has no address.
-    Unresolved(io::Error),
     /// The server does not accept.
     Refused(io::Error),
     /// This process has no descriptors left.
@@ -57,136 +53,125 @@ pub enum ConnectError {
     TimedOut,
 }
 
-impl std::fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unresolved(error) => write!(f, "its name has no address: {error}"),
             Self::Refused(error) => write!(f, "no connection: {error}"),
             Self::Exhausted(error) => write!(f, "no descriptor for a connection, raise `ulimit -n`: {error}"),
-            Self::TimedOut => write!(f, "no connection within timeouts.connect"),
+            Self::TimedOut => f.write_str("no connection within timeouts.connect"),
         }
     }
 }
 
 impl std::error::Error for ConnectError {}
 
-impl std::fmt::Debug for Pool {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("upstream", &self.spec.name).finish_non_exhaustive()
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("keep_alive", &self.keep_alive).finish_non_exhaustive()
     }
 }
 
 impl Pool {
-    /// No connection is made yet.
-    #[must_use]
-    pub fn new(spec: Arc<UpstreamSpec>) -> Self {
-        Self { spec, connector: TransportConnector::new(Some(ConnectorOptions::new(POOL_SIZE))), peers: Mutex::new(None) }
+    /// Holds nothing yet.
+    pub(super) fn new(keep_alive: Option<Duration>) -> Self {
+        Self { connector: TransportConnector::new(Some(ConnectorOptions::new(POOL_SIZE))), keep_alive }
     }
 
-    /// The upstream's name in the configuration.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.spec.name
+    /// An idle connection to `server`, still open as far as can be seen.
+    pub(super) async fn reuse(&self, server: &Server) -> Option<Connection> {
+        self.keep_alive?;
+        let stream = self.connector.reused_stream(&server.pool_key).await?;
+        let idle: Box<Idle> = stream.into_any().downcast().ok()?;
+        server.tally.reused.fetch_add(1, Ordering::Relaxed);
+        Some(Connection { transport: Box::new(Transport::new(idle.into_socket())), reused: true })
     }
 
-    /// The server, as the configuration names it.
-    #[must_use]
-    pub fn server(&self) -> &super::ServerAddress {
-        &self.spec.server
+    /// A connection that nobody used yet.
+    pub(super) async fn fresh(&self, server: &Server) -> Result<Connection, ConnectError> {
+        let socket = open(server).await?;
+        server.tally.opened.fetch_add(1, Ordering::Relaxed);
+        Ok(Connection { transport: Box::new(Transport::new(socket)), reused: false })
     }
 
-    /// An idle connection if there is one, else a fresh one. `timeout` bounds all of it, name and attempts.
-    ///
-    /// # Errors
-    /// [`ConnectError`], after each address of the server was tried.
-    pub async fn connect(&self, timeout: Duration) -> Result<Connection, ConnectError> {
-        within(timeout, async {
-            let peers = self.peers().await?;
-            for peer in peers.iter() {
-                let Some(stream) = self.connector.reused_stream(peer).await else { continue };
-                if let (Some(transport), Some(server)) = (Transport::from_stream(stream), peer.address().as_inet()) {
-                    return Ok(Connection { transport, reused: true, server: *server });
-                }
-            }
-            self.open(&peers).await
-        })
-        .await
-    }
-
-    /// A fresh connection, within `timeout`.
-    ///
-    /// # Errors
-    /// [`ConnectError`], after each address of the server was tried.
-    pub async fn connect_fresh(&self, timeout: Duration) -> Result<Connection, ConnectError> {
-        within(timeout, async { self.open(&self.peers().await?).await }).await
-    }
-
-    /// Takes a connection back whose response was read to its end, for the next request.
-    pub fn release(&self, stream: Stream, server: SocketAddr) {
-        self.connector.release_stream(stream, peer(server).reuse_hash(), Some(KEEP_ALIVE));
-    }
-
-    async fn open(&self, peers: &[HttpPeer]) -> Result<Connection, ConnectError> {
-        let mut last = ConnectError::TimedOut;
-        for peer in peers {
-            let Some(server) = peer.address().as_inet().copied() else { continue };
-            match TcpStream::connect(server).await {
-                Ok(socket) => {
-                    let options =
-                        socket.set_nodelay(true).and_then(|()| SockRef::from(&socket).set_tcp_keepalive(&transport::keepalive()));
-                    if let Err(error) = options {
-                        tracing::debug!(%server, %error, "a socket option was refused");
-                    }
-                    return Ok(Connection { transport: Box::new(Transport::new(socket)), reused: false, server });
-                }
-                // EMFILE and ENFILE: no other address will do better.
-                Err(error) if matches!(error.raw_os_error(), Some(23 | 24)) => return Err(ConnectError::Exhausted(error)),
-                Err(error) => last = ConnectError::Refused(error),
-            }
+    /// Keeps a connection for the next request, for no longer than its server does, which says so in `promised`.
+    pub(super) fn keep(&self, stream: Stream, server: &Server, promised: Option<Duration>) {
+        let Some(keep_alive) = self.keep_alive else { return };
+        let keep_alive = promised.map_or(keep_alive, |promised| keep_alive.min(promised.saturating_sub(MARGIN)));
+        let Some((socket, unread, _)) = Transport::from_stream(stream).and_then(|transport| transport.into_parts()) else { return };
+        if keep_alive.is_zero() || !unread.is_empty() {
+            return;
         }
-        self.expire();
-        Err(last)
-    }
-
-    /// Where the server is. An address is itself; a name is looked up, and believed for a while.
-    async fn peers(&self) -> Result<Arc<[HttpPeer]>, ConnectError> {
-        let now = clock::now();
-        let known = self.peers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((since, peers)) = &known
-            && (self.spec.server.host.parse::<IpAddr>().is_ok() || now < *since + RESOLVE)
-        {
-            return Ok(Arc::clone(peers));
-        }
-        let target = (self.spec.server.host.as_str(), self.spec.server.port);
-        let looked_up = tokio::net::lookup_host(target).await.map(|found| found.map(peer).collect::<Arc<[_]>>());
-        match (looked_up, known) {
-            (Ok(peers), _) if !peers.is_empty() => {
-                self.remember(Some((now, Arc::clone(&peers))));
-                Ok(peers)
-            }
-            // What it was is better than nothing.
-            (_, Some((_, peers))) => Ok(peers),
-            (Ok(_), None) => Err(ConnectError::Unresolved(io::Error::from(io::ErrorKind::NotFound))),
-            (Err(error), None) => Err(ConnectError::Unresolved(error)),
-        }
-    }
-
-    /// Perhaps the server moved: its name is looked up again next time.
-    fn expire(&self) {
-        if let Some((since, _)) = self.peers.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            *since = since.checked_sub(RESOLVE).unwrap_or(*since);
-        }
-    }
-
-    fn remember(&self, peers: Option<(Instant, Arc<[HttpPeer]>)>) {
-        *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = peers;
+        let idle = Idle::new(socket, Arc::clone(&server.tally));
+        self.connector.release_stream(Box::new(idle), server.pool_key.reuse_hash(), Some(keep_alive));
     }
 }
 
-async fn within<T>(timeout: Duration, work: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
-    tokio::time::timeout(timeout, work).await.unwrap_or(Err(ConnectError::TimedOut))
+/// A fresh connection to `server`.
+///
+/// # Errors
+/// [`ConnectError`], but never [`ConnectError::TimedOut`]: waiting is bounded by who waits.
+pub(super) async fn open(server: &Server) -> Result<Socket, ConnectError> {
+    let connected = match server.target() {
+        Target::Tcp(address) => TcpStream::connect(address).await.map(|socket| prepared(socket, server)),
+        Target::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+    };
+    connected.map_err(|error| match error.raw_os_error() {
+        Some(ENFILE | EMFILE) => ConnectError::Exhausted(error),
+        _ => ConnectError::Refused(error),
+    })
 }
 
-fn peer(server: SocketAddr) -> HttpPeer {
-    HttpPeer::new(server, false, String::new())
+/// No descriptor is left in the system, or in this process.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
+fn prepared(socket: TcpStream, server: &Server) -> Socket {
+    let options = socket.set_nodelay(true).and_then(|()| SockRef::from(&socket).set_tcp_keepalive(&transport::keepalive()));
+    if let Err(error) = options {
+        tracing::debug!(server = server.address(), %error, "a socket option was refused");
+    }
+    Socket::Tcp(socket)
+}
+
+/// The place of a server in the pool: a number of its own.
+///
+/// Pingora's own peers are found by a hash of their address, and checked against the peer's name of the socket. For a unix socket that
+/// is the path by which the server bound it, which need not be the one that we connect to (a link, a mount, a relative path): such
+/// connections would never be reused.
+#[derive(Debug, Clone)]
+pub(super) struct PoolKey(u64);
+
+/// What a pool key says of its address. Nobody asks: connects do not go through Pingora.
+static NOWHERE: SocketAddr = SocketAddr::Inet(std::net::SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
+
+impl PoolKey {
+    /// One that no other server has.
+    pub(super) fn unique() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Display for PoolKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "server {}", self.0)
+    }
+}
+
+impl Peer for PoolKey {
+    fn address(&self) -> &SocketAddr {
+        &NOWHERE
+    }
+
+    fn tls(&self) -> bool {
+        false
+    }
+
+    fn sni(&self) -> &str {
+        ""
+    }
+
+    fn reuse_hash(&self) -> u64 {
+        self.0
+    }
 }

@@ -1,28 +1,121 @@
 //! What the configuration says of an upstream. Plain values.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
 
 /// One entry of `upstreams`, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamSpec {
     /// Its key in the file.
     pub name: Arc<str>,
-    /// The server behind it.
-    pub server: ServerAddress,
+    /// The servers behind it, at least one, in the order of the file.
+    pub servers: Vec<ServerSpec>,
+    /// How often names are looked up again.
+    pub resolve: Duration,
+    /// Which server a request without a pin goes to.
+    pub balance: Balance,
+    /// How long an idle connection to a server is kept; `None` is `off`.
+    pub keep_alive: Option<Duration>,
+    /// Active checks.
+    pub health: Option<HealthSpec>,
+    /// Passive ejection.
+    pub ejection: EjectionSpec,
 }
 
-/// `host:port`; the host is an address or a name, looked up when it is needed and believed for 10 s.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ServerAddress {
-    /// An IPv4 address, an IPv6 address without brackets, or a name.
-    pub host: String,
-    /// TCP port, never 0.
-    pub port: u16,
+/// One entry of `servers`. A name stands for all its addresses, each a server with this weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSpec {
+    /// Where it is.
+    pub address: ServerAddress,
+    /// Its share, at least 1.
+    pub weight: u32,
+}
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ServerAddress {
+    /// `host:port`.
+    Tcp {
+        /// An IPv4 address, an IPv6 address without brackets, or a name.
+        host: String,
+        /// Never 0.
+        port: u16,
+    },
+    /// `unix:/path`.
+    Unix(PathBuf),
 }
 
 impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
     }
+}
+
+/// `balance` with what it needs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Balance {
+    /// The server with the least (streams + requests in flight) / weight, ties by a rotating start.
+    #[default]
+    LeastStreams,
+    /// One after the other, by weight.
+    RoundRobin,
+    /// At random, by weight.
+    Random,
+    /// By a consistent hash: a server that goes moves only its own clients.
+    Hash(HashOn),
+}
+
+/// What `balance: hash` hashes; an absent header or cookie falls back to the client.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum HashOn {
+    /// The client's address.
+    #[default]
+    Client,
+    /// The path, without the query.
+    Path,
+    /// The value of a request field.
+    Header(HeaderName),
+    /// The value of a cookie.
+    Cookie(String),
+}
+
+/// Active checks of each server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthSpec {
+    /// What is asked.
+    pub check: HealthCheck,
+    /// Between two checks.
+    pub interval: Duration,
+    /// How long one may take.
+    pub timeout: Duration,
+    /// Successes in a row until a server counts as up.
+    pub rise: u32,
+    /// Failures in a row until it counts as down.
+    pub fall: u32,
+}
+
+/// What a check asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HealthCheck {
+    /// GET of this path answers 2xx or 3xx.
+    Http(String),
+    /// The connection is accepted.
+    Tcp,
+}
+
+/// Passive ejection, on connect failures and dead connections; never of the last server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EjectionSpec {
+    /// In a row.
+    pub failures: u32,
+    /// How long it gets no new work.
+    pub duration: Duration,
 }

@@ -97,15 +97,19 @@ async fn the_start_line_names_every_address_and_each_of_them_serves() {
 }
 
 #[tokio::test]
-async fn run_says_one_line_on_standard_output_and_logs_elsewhere() {
+async fn run_says_one_line_on_standard_output_before_the_access_log_and_logs_elsewhere() {
     let origin = Origin::start(Script::stream().event("a").end()).await;
     let mut edge = Edge::start(origin.address()).await;
     let (mut client, _) = Client::open(edge.address(), SUBSCRIBE).await;
     client.rest_of_body().await;
     edge.signal("TERM");
     assert_eq!(edge.exit_code().await, Some(0));
-    assert_eq!(edge.process().stdout(), format!("{}\n", edge.line));
-    assert!(!edge.process().log().is_empty());
+    let stdout = edge.process().stdout();
+    let mut lines = stdout.lines();
+    assert_eq!(lines.next(), Some(edge.line.as_str()));
+    let kinds: Vec<_> = lines.map(|line| line.split_once("kind=").and_then(|(_, rest)| rest.split(' ').next())).collect();
+    assert_eq!(kinds, [Some("stream_open"), Some("stream_close")]);
+    assert!(edge.process().log().contains("gone: "), "{}", edge.process().log());
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ fn variable(name: &str) -> Option<String> {
         "TEST_NUMBER" => Some("1234567".to_owned()),
         "TEST_YAML" => Some("{ a: 1 }".to_owned()),
         "TEST_EMPTY" => Some(String::new()),
+        "TEST_SECRET" => Some("from the environment, of 40 bytes or more".to_owned()),
         _ => None,
     }
 }
@@ -58,8 +59,10 @@ fn valid_files_are_accepted_without_a_word() {
 
 #[test]
 fn the_files_that_we_ship_are_accepted_without_a_word() {
-    for path in files("conf") {
-        accepted(&path);
+    for folder in ["conf", "conf/recipes"] {
+        for path in files(folder) {
+            accepted(&path);
+        }
     }
 }
 
@@ -104,6 +107,47 @@ fn every_problem_has_its_place_in_the_rendered_words() {
             assert!(!problem.help.is_empty(), "{problem}");
         }
     }
+}
+
+#[test]
+fn every_recipe_is_there() {
+    let names: Vec<_> = files("conf/recipes").iter().map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    assert_eq!(names, ["compose", "express", "fastapi", "llm", "mcp"]);
+}
+
+#[test]
+fn what_holds_in_a_valid_file_is_dumped_and_holds_again() {
+    for folder in ["tests/fixtures/config/valid", "conf", "conf/recipes"] {
+        for path in files(folder) {
+            let config = accepted(&path);
+            let dumped = config::dump(&config);
+            let again = dumped.replace("\"***\"", "\"${TEST_SECRET}\"");
+            match config::parse("dump.yaml", &again, &variable) {
+                Ok((again, _)) => assert_eq!(config::dump(&again), dumped, "{}", path.display()),
+                Err(problems) => panic!("{}:\n{problems}\n{dumped}", path.display()),
+            }
+        }
+    }
+}
+
+/// What is off by default is commented out in the reference: it says the defaults of that too.
+#[test]
+fn the_reference_shows_the_defaults_of_what_is_off() {
+    let text = fs::read_to_string(root().join("conf/reference.yaml")).unwrap();
+    let is_key =
+        |line: &str| line.trim_start().strip_prefix('#').is_some_and(|rest| rest.starts_with(|l: char| l.is_ascii_lowercase()));
+    // Comments after a value mark examples and what excludes another key.
+    let kept = text.lines().filter(|line| !(is_key(line) && line.contains(" # ")) || line.contains("path: /healthz"));
+    let on: Vec<_> = kept.map(|line| if is_key(line) { line.replacen('#', "", 1) } else { line.to_owned() }).collect();
+    let on = on.join("\n").replace("SSEDGE_STICKY_SECRET", "TEST_SECRET");
+    let (shown, warnings) = config::parse("reference.yaml", &on, &variable).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(warnings.is_empty(), "{warnings}");
+
+    let least = "listeners: [ { address: \"0.0.0.0:8080\" } ]\n\
+         upstreams: { app: { servers: [ \"127.0.0.1:3000\" ], health: { path: /healthz } } }\n\
+         routes: [ { upstream: app, max_age: { after: 1h }, sticky: { cookie: ssedge, secrets: [ \"${TEST_SECRET}\" ] } } ]\n";
+    let (least, _) = config::parse("least.yaml", least, &variable).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(shown, least);
 }
 
 #[test]

@@ -159,9 +159,10 @@ async fn what_is_left_at_the_deadline_is_cut_and_looks_cut() {
     assert!(!answer.starts_with(b"HTTP/1.1 200"), "{answer:?}");
     assert_eq!(edge.exit_code().await, Some(0));
     assert!(begin.elapsed() < Duration::from_secs(20), "that was the default deadline");
-    let log = edge.process().log();
-    let cut = log.lines().filter(|line| line.contains("stream close") && line.contains("drain_cut")).count();
-    assert_eq!(cut, 2, "each stream's end is logged once with its reason");
+    let log = edge.process().stdout();
+    let cut = |kind: &str, reason: &str| log.lines().filter(|line| line.contains(kind) && line.contains(reason)).count();
+    assert_eq!(cut("kind=stream_close", "reason=drain_cut"), 2, "each stream's end is logged once with its reason:\n{log}");
+    assert_eq!(cut("kind=request", "cut at the end of the drain"), 1, "and so is the request's:\n{log}");
 }
 
 #[tokio::test]

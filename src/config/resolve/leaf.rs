@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use crate::config::error::{Report, quote};
 use crate::config::raw::{Kind, Node, Scalar};
+use crate::config::schema::{self, NOT_YET};
 use crate::config::source::Span;
 use crate::config::units::{self, UnitError};
+use crate::config::words::Words;
 
 /// A single value under its key.
 #[derive(Debug, Clone, Copy)]
@@ -108,13 +110,96 @@ pub(super) fn size(leaf: Option<Leaf<'_>>, default: usize, within: RangeInclusiv
     default
 }
 
-/// One of a few words.
-pub(super) fn choice<T: Copy>(leaf: Option<Leaf<'_>>, default: T, choices: &[(&str, T)], report: &mut Report<'_>) -> T {
+/// One of a few words; `later` are those that a later release brings. `false` is `off` where there is an `off`.
+pub(super) fn choice<T: Clone>(
+    leaf: Option<Leaf<'_>>,
+    default: T,
+    choices: &Words<T>,
+    later: &[&str],
+    report: &mut Report<'_>,
+) -> T {
     let Some(leaf) = leaf else { return default };
-    if let Some((_, value)) = choices.iter().find(|(word, _)| *word == leaf.text()) {
-        return *value;
+    let is_meant = |word: &str| word == leaf.text() || (schema::is_off(word) && schema::is_off(leaf.text()));
+    if let Some((_, value)) = choices.iter().find(|(word, _)| is_meant(word)) {
+        return value.clone();
     }
     let words: Vec<_> = choices.iter().map(|(word, _)| format!("`{word}`")).collect();
-    leaf.refuse("is no choice here", format!("write one of {}", words.join(", ")), report);
+    let help = match words.as_slice() {
+        [only] => format!("write {only}"),
+        words => format!("write one of {}", words.join(", ")),
+    };
+    if later.contains(&leaf.text()) {
+        leaf.refuse(NOT_YET, help, report);
+    } else {
+        leaf.refuse("is no choice here", help, report);
+    }
     default
+}
+
+/// A whole number.
+pub(super) fn number(leaf: Option<Leaf<'_>>, default: u64, within: RangeInclusive<u64>, report: &mut Report<'_>) -> u64 {
+    let Some(leaf) = leaf else { return default };
+    let problem = match leaf.text().trim().parse::<u64>() {
+        Ok(value) if within.contains(&value) => return value,
+        Ok(value) if value < *within.start() => "is too small",
+        Ok(_) => "is too large",
+        Err(_) => "is no whole number",
+    };
+    leaf.refuse(problem, format!("write a whole number from {} to {}", within.start(), within.end()), report);
+    default
+}
+
+/// A whole number that fits 32 bits, as all bounds of [`crate::config::defaults`] do.
+pub(super) fn small_number(leaf: Option<Leaf<'_>>, default: u32, within: RangeInclusive<u64>, report: &mut Report<'_>) -> u32 {
+    u32::try_from(number(leaf, default.into(), within, report)).unwrap_or(u32::MAX)
+}
+
+/// A cap: a whole number, where 0 is none.
+pub(super) fn cap(leaf: Option<Leaf<'_>>, most: u64, report: &mut Report<'_>) -> Option<u32> {
+    match small_number(leaf, 0, 0..=most, report) {
+        0 => None,
+        cap => Some(cap),
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn flag(leaf: Option<Leaf<'_>>, default: bool, report: &mut Report<'_>) -> bool {
+    match leaf.map(|leaf| (leaf, leaf.text())) {
+        None => default,
+        Some((_, "true")) => true,
+        Some((_, text)) if schema::is_off(text) => false,
+        Some((leaf, _)) => {
+            leaf.refuse("is neither `true` nor `false`", "write `true` or `false`", report);
+            default
+        }
+    }
+}
+
+/// `10%`: from 0 to 100.
+pub(super) fn percent(leaf: Option<Leaf<'_>>, default: u8, report: &mut Report<'_>) -> u8 {
+    const FORM: &str = "write a whole number from 0 to 100 with its unit, such as `10%`";
+    let Some(leaf) = leaf else { return default };
+    match leaf.text().trim().strip_suffix('%').map(|number| number.trim_end().parse::<u8>()) {
+        Some(Ok(percent @ 0..=100)) => return percent,
+        Some(_) => leaf.refuse("is no percentage", FORM, report),
+        None if units::is_number(leaf.text()) => {
+            leaf.refuse_with_fix(UnitError::NoUnit, Some(format!("write `{}%`", leaf.text().trim())), FORM, report);
+        }
+        None => leaf.refuse("is no percentage", FORM, report),
+    }
+    default
+}
+
+/// A duration, or `off`.
+pub(super) fn duration_or_off(
+    leaf: Option<Leaf<'_>>,
+    default: Option<Duration>,
+    within: RangeInclusive<Duration>,
+    report: &mut Report<'_>,
+) -> Option<Duration> {
+    match leaf {
+        None => default,
+        Some(leaf) if schema::is_off(leaf.text()) => None,
+        Some(_) => Some(duration(leaf, default.unwrap_or(*within.start()), within, report)),
+    }
 }

@@ -4,25 +4,35 @@
 //! in so that the rest is still looked at; such a `Config` never leaves [`super::load()`], because the problem was reported. Unknown
 //! keys and wrong forms were reported by [`super::schema`] and are passed over here.
 
+mod clients;
 mod leaf;
 mod listeners;
+mod matching;
+mod outside;
+mod pick;
 mod process;
 mod routes;
 mod section;
+mod servers;
+mod streams;
 mod upstreams;
+
+use std::path::Path;
 
 use super::Config;
 use super::error::Report;
 use super::raw::Node;
 use crate::route::RouteTable;
+
+pub(super) use matching::show_host;
 use section::Section;
 
-/// The configuration that `root` says; to be thrown away when `report` has errors.
-pub(super) fn resolve(root: &Node, report: &mut Report<'_>) -> Config {
+/// The configuration that `root` says, with its paths relative to `base`; to be thrown away when `report` has errors.
+pub(super) fn resolve(root: &Node, base: &Path, report: &mut Report<'_>) -> Config {
     let file = Section::file(root);
     let (listeners, admin) = listeners::resolve(&file, report);
     let timeouts = process::timeouts(&file, report);
-    let upstreams = upstreams::resolve(&file, report);
+    let upstreams = upstreams::resolve(&file, base, report);
     let routes = routes::resolve(&file, &timeouts.route, &upstreams, report);
     Config {
         listeners,
@@ -31,7 +41,11 @@ pub(super) fn resolve(root: &Node, report: &mut Report<'_>) -> Config {
         limits: process::limits(&file, report),
         timeouts: timeouts.client,
         drain: process::drain(&file, report),
+        trusted_proxies: outside::trusted_proxies(&file, report),
+        forwarded: outside::forwarded(&file, report),
+        log: outside::log(&file, base, report),
         upstreams: upstreams.into_specs(),
+        inherited: timeouts.route,
         routes: RouteTable::new(routes),
     }
 }

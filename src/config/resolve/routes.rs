@@ -1,18 +1,16 @@
-//! `routes`: which upstream, and how its streams are treated. The first match wins, so order is kept.
+//! `routes`: which requests, which upstream, and how they are treated. The first match wins, so order is kept.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::leaf;
+use super::matching::{self, Earlier};
 use super::section::Section;
 use super::upstreams::Upstreams;
+use super::{clients, leaf, streams};
 use crate::config::defaults;
 use crate::config::error::{Report, quote};
 use crate::config::source::Span;
-use crate::route::{Route, RouteTimeouts};
-use crate::stream::{FrameChoice, HeartbeatPolicy, StreamPolicy};
-
-const FRAMES: [(&str, FrameChoice); 3] = [("auto", FrameChoice::Auto), ("line", FrameChoice::Line), ("block", FrameChoice::Block)];
+use crate::route::{Route, RouteMatch, RouteTimeouts};
 
 /// `routes`; warns of upstreams that none of them uses.
 pub(super) fn resolve(
@@ -21,19 +19,33 @@ pub(super) fn resolve(
     upstreams: &Upstreams<'_>,
     report: &mut Report<'_>,
 ) -> Vec<Route> {
+    let sections: Vec<_> = file.required_sections("routes", report).collect();
+    let matches: Vec<_> = sections.iter().map(|(_, section)| matching::resolve(section, report)).collect();
+    let mut earlier = Earlier::default();
     let mut routes = Vec::new();
     let mut named = Vec::new();
-    let mut catches_all: Option<Span> = None;
-    for (position, route) in file.required_sections("routes", report) {
-        match catches_all {
-            Some(first) => refuse_unreachable(&route, first, report),
-            None if !route.has("match") => catches_all = Some(route.span()),
-            None => {}
+    for ((position, section), matched) in sections.iter().zip(&matches) {
+        let matcher = &matched.matcher;
+        if let Some((first, wide)) = earlier.find_or_add(matched, section.span()) {
+            refuse_unreachable(section, first, wide, report);
         }
-        let upstream = upstream(&route, upstreams, report);
-        let stream = stream_policy(&route, timeouts, report);
+        let upstream = upstream(section, upstreams, report);
+        let timeouts = own_timeouts(section, timeouts, report);
+        let stream = streams::resolve(section, &timeouts, report);
+        let sticky = clients::sticky(section, matcher, report);
+        let (caps, client) = clients::caps(section, report);
         if let Some(upstream) = upstream.and_then(|upstream| upstreams.spec(upstream)) {
-            routes.push(Route { name: position.to_string().into(), upstream, stream: Arc::new(stream), timeouts: *timeouts });
+            routes.push(Route {
+                name: position.to_string().into(),
+                position: *position,
+                matcher: matcher.clone(),
+                upstream,
+                stream: Arc::new(stream),
+                timeouts,
+                sticky,
+                caps,
+                client,
+            });
         }
         named.push(upstream);
     }
@@ -49,9 +61,10 @@ fn warn_unused(upstreams: &Upstreams<'_>, named: &[Option<usize>], report: &mut 
     }
 }
 
-fn refuse_unreachable(route: &Section<'_>, first: Span, report: &mut Report<'_>) {
-    let message = format!("this route is never reached: the one on line {} takes every request", first.line);
-    report.error(route.span(), message, "remove one of them");
+fn refuse_unreachable(route: &Section<'_>, first: Span, wide: &RouteMatch, report: &mut Report<'_>) {
+    let taken = if *wide == RouteMatch::default() { "every request" } else { "all that it takes" };
+    let message = format!("this route is never reached: the one on line {} takes {taken}", first.line);
+    report.error(route.span(), message, "put the narrower route first, or remove one of them");
 }
 
 /// The position of the route's upstream among all.
@@ -65,38 +78,14 @@ fn upstream(route: &Section<'_>, upstreams: &Upstreams<'_>, report: &mut Report<
     position
 }
 
-fn stream_policy(route: &Section<'_>, timeouts: &RouteTimeouts, report: &mut Report<'_>) -> StreamPolicy {
-    StreamPolicy {
-        heartbeat: heartbeat(route, report),
-        strict_no_transform: false,
-        max_upstream_silence: None,
-        max_age: None,
-        write_stall: timeouts.write_stall,
+/// `timeouts` of the route; what it leaves out it inherits.
+fn own_timeouts(route: &Section<'_>, inherited: &RouteTimeouts, report: &mut Report<'_>) -> RouteTimeouts {
+    let timeouts = route.section("timeouts");
+    let mut read = |key, default| leaf::duration(timeouts.leaf(key), default, defaults::TIMEOUTS, report);
+    RouteTimeouts {
+        response_head: read("response_head", inherited.response_head),
+        response_body_idle: read("response_body_idle", inherited.response_body_idle),
+        write_stall: read("write_stall", inherited.write_stall),
+        ..*inherited
     }
-}
-
-fn heartbeat(route: &Section<'_>, report: &mut Report<'_>) -> Option<HeartbeatPolicy> {
-    if route.is_off("heartbeat") {
-        return None;
-    }
-    let heartbeat = route.section("heartbeat");
-    let HeartbeatPolicy { interval, frame, text } = defaults::heartbeat();
-    Some(HeartbeatPolicy {
-        interval: leaf::duration(heartbeat.leaf("interval"), interval, defaults::HEARTBEAT_INTERVALS, report),
-        frame: leaf::choice(heartbeat.leaf("frame"), frame, &FRAMES, report),
-        text: heartbeat_text(&heartbeat, text, report),
-    })
-}
-
-/// A line end in the text would end the comment and start a field (WHATWG HTML section 9.2.5).
-fn heartbeat_text(heartbeat: &Section<'_>, default: String, report: &mut Report<'_>) -> String {
-    let Some(leaf) = heartbeat.leaf("text") else { return default };
-    match leaf.text() {
-        text if text.contains(['\r', '\n', '\0']) => leaf.refuse("has a line end or a NUL in it", "write one line of text", report),
-        text if text.len() > defaults::LONGEST_HEARTBEAT_TEXT => {
-            leaf.refuse("is too long", format!("write at most {} bytes", defaults::LONGEST_HEARTBEAT_TEXT), report);
-        }
-        text => return text.to_owned(),
-    }
-    default
 }

@@ -84,6 +84,55 @@ impl<'n> Section<'n> {
         Leaf::of(key, &self.entry(key)?.node)
     }
 
+    /// Where the key stands; the section itself when it was left out.
+    pub(super) fn key_span(&self, key: &'static str) -> Span {
+        self.entry(key).map_or(self.span, |entry| entry.key_span)
+    }
+
+    /// A list of single values, or one alone; none when it was left out. An empty list is refused.
+    pub(super) fn leaves(&self, key: &'static str, report: &mut Report<'_>) -> Vec<Leaf<'n>> {
+        if !self.has(key) {
+            return Vec::new();
+        }
+        match self.filled_kind(key, report) {
+            Some(Kind::List(items)) => items.iter().filter_map(|node| Leaf::of(key, node)).collect(),
+            _ => self.leaf(key).into_iter().collect(),
+        }
+    }
+
+    /// A list of single values that must be there.
+    pub(super) fn required_leaves(&self, key: &'static str, report: &mut Report<'_>) -> Vec<Leaf<'n>> {
+        self.required_list(key, report).iter().filter_map(|node| Leaf::of(key, node)).collect()
+    }
+
+    /// A list of single values that may be left out or empty.
+    pub(super) fn any_leaves(&self, key: &'static str) -> Vec<Leaf<'n>> {
+        match self.entry(key).map(|entry| &entry.node.kind) {
+            Some(Kind::List(items)) => items.iter().filter_map(|node| Leaf::of(key, node)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The section that an item of the list `key` is, where a single value could stand as well.
+    pub(super) fn item(&self, key: &'static str, node: &'n Node) -> Option<Self> {
+        matches!(node.kind, Kind::Map(_)).then(|| Self::of(Title::ItemOf(key), Key::inner(self.keys, key), node))?
+    }
+
+    /// Everything written inside the section `key` was taken: nothing of it was refused by [`crate::config::schema`].
+    pub(super) fn is_taken(&self, key: &'static str) -> bool {
+        let inner = Key::inner(self.keys, key);
+        match self.entry(key).map(|entry| &entry.node.kind) {
+            None | Some(Kind::Null) => true,
+            Some(Kind::Map(entries)) => entries.iter().all(|entry| Key::takes(inner, entry)),
+            Some(_) => false,
+        }
+    }
+
+    /// A section that `off` switches off, and so does leaving it out.
+    pub(super) fn switched_on(&self, key: &'static str) -> Option<Self> {
+        matches!(self.entry(key)?.node.kind, Kind::Map(_)).then(|| self.section(key))
+    }
+
     /// A single value that must be there.
     pub(super) fn required_leaf(&self, key: &'static str, report: &mut Report<'_>) -> Option<Leaf<'n>> {
         if !self.has(key) {
@@ -126,10 +175,15 @@ impl<'n> Section<'n> {
     }
 
     fn required_kind(&self, key: &'static str, report: &mut Report<'_>) -> Option<&'n Kind> {
-        let Some(entry) = self.entry(key) else {
+        if !self.has(key) {
             self.refuse_missing(key, report);
-            return None;
-        };
+        }
+        self.filled_kind(key, report)
+    }
+
+    /// What stands after the key; nothing and an empty list or map are refused.
+    fn filled_kind(&self, key: &'static str, report: &mut Report<'_>) -> Option<&'n Kind> {
+        let entry = self.entry(key)?;
         let is_empty = match &entry.node.kind {
             Kind::Null => true,
             Kind::List(items) => items.is_empty(),
@@ -148,6 +202,7 @@ impl<'n> Section<'n> {
     }
 
     fn refuse_missing(&self, key: &str, report: &mut Report<'_>) {
+        debug_assert!(Key::is_required(self.keys, key), "{key} is not marked as required");
         report.error(self.span, format!("{} needs {}", self.title, quote(key)), Key::help_for(self.keys, key));
     }
 }

@@ -1,12 +1,23 @@
 //! What values mean. Whole files with their words are under `tests/fixtures/config/`; here are the rules one by one.
 
+mod clients;
+mod process;
+mod routes;
+mod upstreams;
+
 use std::time::Duration;
 
 use crate::config::{Config, defaults, parse};
+use crate::route::Route;
 use crate::stream::FrameChoice;
 
 fn with(extra: &str) -> Result<Config, Vec<String>> {
     full(extra, "{ upstream: app }")
+}
+
+/// The same with this after `servers` in the upstream.
+fn with_upstream(extra: &str) -> Result<Config, Vec<String>> {
+    build("", &format!("servers: [ \"localhost:3000\" ], {extra}"), "{ upstream: app }")
 }
 
 fn with_route(route: &str) -> Result<Config, Vec<String>> {
@@ -14,14 +25,22 @@ fn with_route(route: &str) -> Result<Config, Vec<String>> {
 }
 
 fn full(extra: &str, route: &str) -> Result<Config, Vec<String>> {
+    build(extra, "servers: [ \"localhost:3000\" ]", route)
+}
+
+fn build(extra: &str, upstream: &str, route: &str) -> Result<Config, Vec<String>> {
     let text = format!(
-        "{extra}\nlisteners: [ {{ address: \"127.0.0.1:0\" }} ]\nupstreams: {{ app: {{ servers: [ \"localhost:3000\" ] }} }}\nroutes: [ {route} ]\n"
+        "{extra}\nlisteners: [ {{ address: \"127.0.0.1:0\" }} ]\nupstreams: {{ app: {{ {upstream} }} }}\nroutes: [ {route} ]\n"
     );
     let variables = |name: &str| (name == "SECRET").then(|| "12345".to_owned());
     match parse("f.yaml", &text, &variables) {
         Ok((config, warnings)) if warnings.is_empty() => Ok(config),
         Ok((_, problems)) | Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
     }
+}
+
+fn first(config: &Config) -> &Route {
+    config.routes.iter().next().unwrap()
 }
 
 fn only_problem(result: Result<Config, Vec<String>>) -> String {
@@ -40,7 +59,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.timeouts.keep_alive, Duration::from_secs(75));
     assert_eq!(config.timeouts.write_stall, Duration::from_secs(60));
     assert_eq!(config.drain.deadline, Duration::from_secs(25));
-    let route = config.routes.find().unwrap();
+    let route = first(&config);
     assert_eq!(route.timeouts.connect, Duration::from_secs(5));
     assert_eq!(route.timeouts.response_head, Duration::from_secs(300));
     assert_eq!(route.timeouts.write_stall, Duration::from_secs(60));
@@ -59,7 +78,7 @@ fn what_is_written_holds() {
     assert_eq!((config.threads, config.limits.request_head, config.drain.deadline), (3, 8192, Duration::ZERO));
     assert_eq!((config.timeouts.request_head, config.timeouts.keep_alive), (Duration::from_secs(1), Duration::from_secs(5)));
     assert_eq!(config.timeouts.write_stall, Duration::from_secs(4));
-    let route = config.routes.find().unwrap();
+    let route = first(&config);
     assert_eq!((route.timeouts.connect, route.timeouts.response_head), (Duration::from_secs(2), Duration::from_secs(3)));
     assert_eq!((route.timeouts.write_stall, route.stream.write_stall), (Duration::from_secs(4), Duration::from_secs(4)));
 }
@@ -67,8 +86,11 @@ fn what_is_written_holds() {
 #[test]
 fn a_route_has_its_upstream_and_its_heartbeat() {
     let config = with_route("{ upstream: app, heartbeat: { interval: 100ms, frame: block, text: \"hi: there\" } }").unwrap();
-    let route = config.routes.find().unwrap();
-    assert_eq!((&*route.name, &*route.upstream.name, route.upstream.server.to_string().as_str()), ("0", "app", "localhost:3000"));
+    let route = first(&config);
+    assert_eq!(
+        (&*route.name, &*route.upstream.name, route.upstream.servers[0].address.to_string().as_str()),
+        ("0", "app", "localhost:3000")
+    );
     assert_eq!(*route.upstream, *config.upstreams[0]);
     let heartbeat = route.stream.heartbeat.clone().unwrap();
     assert_eq!((heartbeat.interval, heartbeat.frame), (Duration::from_millis(100), FrameChoice::Block));
@@ -80,7 +102,7 @@ fn off_and_false_switch_off() {
     for off in ["off", "false", "\"off\""] {
         assert_eq!(with(&format!("admin: {off}")).unwrap().admin, None, "{off}");
         let config = with_route(&format!("{{ upstream: app, heartbeat: {off} }}")).unwrap();
-        assert_eq!(config.routes.find().unwrap().stream.heartbeat, None, "{off}");
+        assert_eq!(first(&config).stream.heartbeat, None, "{off}");
     }
 }
 

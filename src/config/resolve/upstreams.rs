@@ -1,16 +1,18 @@
 //! `upstreams`: names and the servers behind them. Nothing is looked up here: a server that is away is no error of the file.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use super::leaf::Leaf;
+use super::pick::{Pick, pick};
 use super::section::Section;
-use crate::config::address;
+use super::{leaf, servers};
 use crate::config::error::{Report, quote};
-use crate::config::raw::{Entry, Node};
-use crate::config::schema::{self, NOT_YET};
+use crate::config::raw::Entry;
 use crate::config::source::Span;
-use crate::upstream::{ServerAddress, UpstreamSpec};
+use crate::config::words::{BALANCES, BalanceWord, word_for};
+use crate::config::{defaults, schema};
+use crate::upstream::{Balance, HashOn, UpstreamSpec};
 
 /// All upstreams of the file, also those whose servers cannot be used: a route that names one of them names something.
 #[derive(Debug)]
@@ -58,47 +60,59 @@ impl Upstreams<'_> {
     }
 }
 
-/// `upstreams`.
-pub(super) fn resolve<'n>(file: &Section<'n>, report: &mut Report<'_>) -> Upstreams<'n> {
+/// `upstreams`; paths are relative to `base`.
+pub(super) fn resolve<'n>(file: &Section<'n>, base: &Path, report: &mut Report<'_>) -> Upstreams<'n> {
     let entries = file.required_names("upstreams", report);
-    let list: Vec<_> = entries.map(|(entry, section)| upstream(entry, section, report)).collect();
+    let list: Vec<_> = entries.map(|(entry, section)| upstream(entry, section, base, report)).collect();
     let positions = list.iter().enumerate().map(|(position, upstream)| (upstream.name, position)).collect();
     Upstreams { list, positions }
 }
 
-fn upstream<'n>(entry: &'n Entry, section: Option<Section<'n>>, report: &mut Report<'_>) -> Upstream<'n> {
+fn upstream<'n>(entry: &'n Entry, section: Option<Section<'n>>, base: &Path, report: &mut Report<'_>) -> Upstream<'n> {
     if entry.key.is_empty() || entry.key.contains(char::is_control) {
         report.error(entry.key_span, "this is no name for an upstream", "name it with letters and digits, such as `app`");
     }
-    let server = section.and_then(|section| only_server(&section, report));
-    let spec = server.map(|server| Arc::new(UpstreamSpec { name: entry.key.as_str().into(), server }));
+    let spec = section.and_then(|section| spec(&entry.key, &section, base, report)).map(Arc::new);
     Upstream { name: &entry.key, at: entry.key_span, spec }
 }
 
-fn only_server(upstream: &Section<'_>, report: &mut Report<'_>) -> Option<ServerAddress> {
-    let servers = upstream.required_list("servers", report);
-    if let Some(second) = servers.get(1) {
-        report.error(second.span, format!("a second server {NOT_YET}"), "keep one server for now");
-    }
-    let mut only = None;
-    for node in servers {
-        only = only.or(server(node, report));
-    }
-    only
+fn spec(name: &str, upstream: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Option<UpstreamSpec> {
+    let servers = servers::resolve(upstream, base, report);
+    let spec = UpstreamSpec {
+        name: name.into(),
+        resolve: leaf::duration(upstream.leaf("resolve"), defaults::RESOLVE_INTERVAL, defaults::CHECK_INTERVALS, report),
+        balance: balance(upstream, report),
+        keep_alive: leaf::duration_or_off(
+            upstream.leaf("keep_alive"),
+            Some(defaults::SERVER_KEEP_ALIVE),
+            defaults::TIMEOUTS,
+            report,
+        ),
+        health: servers::health(upstream, report),
+        ejection: servers::ejection(upstream, report),
+        servers,
+    };
+    (!spec.servers.is_empty()).then_some(spec)
 }
 
-fn server(node: &Node, report: &mut Report<'_>) -> Option<ServerAddress> {
-    let leaf = Leaf::of("servers", node)?;
-    if leaf.text().starts_with("unix:") {
-        report.error(node.span, format!("a unix socket {NOT_YET}"), address::SERVER_FORM);
-        return None;
+/// `balance` and `hash_on`, which only `hash` looks at.
+fn balance(upstream: &Section<'_>, report: &mut Report<'_>) -> Balance {
+    let word = leaf::choice(upstream.leaf("balance"), BalanceWord::LeastStreams, &BALANCES, &[], report);
+    let hash_on = match pick(upstream.leaf("hash_on"), &["client", "path"], report) {
+        Some(Pick::Header(name)) => HashOn::Header(name),
+        Some(Pick::Cookie(name)) => HashOn::Cookie(name),
+        Some(Pick::Word("path")) => HashOn::Path,
+        Some(Pick::Word(_)) | None => HashOn::Client,
+    };
+    let is_meant = upstream.leaf("balance").is_none_or(|leaf| leaf.text() == word_for(&BALANCES, &word));
+    if word != BalanceWord::Hash && is_meant && upstream.has("hash_on") {
+        let message = format!("`hash_on` says nothing to `balance: {}`", word_for(&BALANCES, &word));
+        report.error(upstream.key_span("hash_on"), message, "write `balance: hash`, or remove `hash_on`");
     }
-    match address::server(leaf.text()) {
-        Ok(address) => Some(address),
-        Err(error) => {
-            let fix = error.meant.as_ref().map(|meant| format!("write `{meant}`"));
-            leaf.refuse_with_fix(&error, fix, address::SERVER_FORM, report);
-            None
-        }
+    match word {
+        BalanceWord::LeastStreams => Balance::LeastStreams,
+        BalanceWord::RoundRobin => Balance::RoundRobin,
+        BalanceWord::Random => Balance::Random,
+        BalanceWord::Hash => Balance::Hash(hash_on),
     }
 }

@@ -1,29 +1,34 @@
 //! The tables of keys: the whole contract, section by section.
 //!
 //! A key that this version has says its form and an example; one that it has not yet is listed with [`later`], so that it is told
-//! from a typing error. To bring a key, give its line a form and read it in [`crate::config::resolve`].
+//! from a typing error. To bring a key, give its line a form, read it in [`crate::config::resolve`], write it in
+//! [`crate::config::dump()`] and say what it does in `conf/reference.yaml`; the tests name what was forgotten.
 
-use super::{Form, Key};
+use super::{Form, Key, Presence, Type};
+use crate::config::defaults;
+use crate::config::words::{BALANCES, FORMATS, FORWARDED, FRAMES, LEVELS, OVER_CAPS, SAME_SITES, words};
+
+const DURATION: Form = Form::Value(Type::Duration);
+const TEXT: Form = Form::Value(Type::Text);
 
 pub(in crate::config) const FILE: &[Key] = &[
-    key("listeners", Form::List(&Form::Section(LISTENER)), "[ { address: \"0.0.0.0:8080\" } ]"),
+    required("listeners", Form::List(&Form::Section(LISTENER)), "[ { address: \"0.0.0.0:8080\" } ]"),
+    key("trusted_proxies", Form::List(&TEXT), "[ 10.0.0.0/8 ]"),
     key("admin", Form::Switch(ADMIN), "{ address: \"127.0.0.1:9180\" }"),
-    key("threads", Form::Value, "auto"),
+    key("threads", Form::Value(Type::AutoOr(1, defaults::MOST_THREADS as u64)), "auto"),
     key("limits", Form::Section(LIMITS), "{ request_head: 64KiB }"),
     key("timeouts", Form::Section(TIMEOUTS), "{ connect: 5s }"),
     key("drain", Form::Section(DRAIN), "{ deadline: 25s }"),
-    key("upstreams", Form::Named(&Form::Section(UPSTREAM)), "{ app: { servers: [ \"127.0.0.1:3000\" ] } }"),
-    key("routes", Form::List(&Form::Section(ROUTE)), "[ { upstream: app } ]"),
-    // many
-    later("trusted_proxies"),
-    later("forwarded"),
-    later("log"),
+    key("forwarded", Form::Value(Type::Choice(&words(&FORWARDED))), "x_forwarded"),
+    key("log", Form::Section(LOG), "{ level: info }"),
+    required("upstreams", Form::Named(&Form::Section(UPSTREAM)), "{ app: { servers: [ \"127.0.0.1:3000\" ] } }"),
+    required("routes", Form::List(&Form::Section(ROUTE)), "[ { upstream: app } ]"),
     // edge, survive
     later("reload"),
 ];
 
 const LISTENER: &[Key] = &[
-    key("address", Form::Value, "\"0.0.0.0:8080\""),
+    required("address", TEXT, "\"0.0.0.0:8080\""),
     // edge
     later("h2"),
     later("tls"),
@@ -32,17 +37,16 @@ const LISTENER: &[Key] = &[
 ];
 
 const ADMIN: &[Key] = &[
-    key("address", Form::Value, "\"127.0.0.1:9180\""),
+    key("address", TEXT, "\"127.0.0.1:9180\""),
     // survive
     later("token"),
 ];
 
 const LIMITS: &[Key] = &[
-    key("request_head", Form::Value, "64KiB"),
-    // many
-    later("connections"),
-    later("connections_per_client"),
-    later("streams"),
+    key("request_head", Form::Value(Type::Size), "64KiB"),
+    key("connections", Form::Value(Type::AutoOr(1, defaults::MOST_CONNECTIONS)), "auto"),
+    key("connections_per_client", Form::Value(Type::Number(0, defaults::MOST_CONNECTIONS)), "0"),
+    key("streams", Form::Value(Type::Number(0, defaults::MOST_CONNECTIONS)), "0"),
     // edge
     later("connect_rate_per_client"),
     later("request_body"),
@@ -52,34 +56,33 @@ const LIMITS: &[Key] = &[
 ];
 
 const TIMEOUTS: &[Key] = &[
-    key("request_head", Form::Value, "10s"),
-    key("connect", Form::Value, "5s"),
-    key("response_head", Form::Value, "300s"),
-    key("write_stall", Form::Value, "60s"),
-    key("keep_alive", Form::Value, "75s"),
-    // many
-    later("request_body_idle"),
-    later("response_body_idle"),
+    key("request_head", DURATION, "10s"),
+    key("request_body_idle", DURATION, "60s"),
+    key("connect", DURATION, "5s"),
+    key("response_head", DURATION, "300s"),
+    key("response_body_idle", DURATION, "300s"),
+    key("write_stall", DURATION, "60s"),
+    key("keep_alive", DURATION, "75s"),
     // shapes
     later("tunnel_idle"),
 ];
 
-const DRAIN: &[Key] = &[
-    key("deadline", Form::Value, "25s"),
-    // many
-    later("lag"),
-    later("spread"),
+const DRAIN: &[Key] = &[key("lag", DURATION, "0s"), key("spread", DURATION, "10s"), key("deadline", DURATION, "25s")];
+
+const LOG: &[Key] = &[
+    key("level", Form::Value(Type::Choice(&words(&LEVELS))), "info"),
+    key("format", Form::Value(Type::Choice(&words(&FORMATS))), "text"),
+    key("access", Form::Value(Type::TextOrOff), "stdout"),
 ];
 
 const UPSTREAM: &[Key] = &[
-    key("servers", Form::List(&Form::Server), "[ \"127.0.0.1:3000\" ]"),
-    // many
-    later("resolve"),
-    later("balance"),
-    later("hash_on"),
-    later("keep_alive"),
-    later("health"),
-    later("ejection"),
+    required("servers", Form::List(&Form::ValueOr(Type::Text, SERVER)), "[ \"127.0.0.1:3000\" ]"),
+    key("resolve", DURATION, "10s"),
+    key("balance", Form::Value(Type::Choice(&words(&BALANCES))), "least_streams"),
+    key("hash_on", TEXT, "client"),
+    key("keep_alive", Form::Value(Type::DurationOrOff), "4s"),
+    key("health", Form::Switch(HEALTH), "{ path: /healthz }"),
+    key("ejection", Form::Section(EJECTION), "{ failures: 3, for: 10s }"),
     // shapes
     later("protocol"),
     later("h2"),
@@ -87,17 +90,31 @@ const UPSTREAM: &[Key] = &[
     later("tls"),
 ];
 
+const SERVER: &[Key] =
+    &[required("address", TEXT, "\"127.0.0.1:3000\""), key("weight", Form::Value(Type::Number(1, defaults::MOST_WEIGHT)), "1")];
+
+const HEALTH: &[Key] = &[
+    key("path", TEXT, "/healthz"),
+    key("tcp", Form::Value(Type::Flag), "true"),
+    key("interval", DURATION, "5s"),
+    key("timeout", DURATION, "2s"),
+    key("rise", Form::Value(Type::Number(1, defaults::MOST_IN_A_ROW)), "2"),
+    key("fall", Form::Value(Type::Number(1, defaults::MOST_IN_A_ROW)), "2"),
+];
+
+const EJECTION: &[Key] =
+    &[key("failures", Form::Value(Type::Number(1, defaults::MOST_IN_A_ROW)), "3"), key("for", DURATION, "10s")];
+
 const ROUTE: &[Key] = &[
-    key("upstream", Form::Value, "app"),
+    key("match", Form::Section(MATCH), "{ path_prefix: /events }"),
+    required("upstream", TEXT, "app"),
+    key("timeouts", Form::Section(ROUTE_TIMEOUTS), "{ response_head: 300s }"),
     key("heartbeat", Form::Switch(HEARTBEAT), "{ interval: 15s }"),
-    // many
-    later("match"),
-    later("timeouts"),
-    later("strict_no_transform"),
-    later("max_upstream_silence"),
-    later("max_age"),
-    later("sticky"),
-    later("caps"),
+    key("strict_no_transform", Form::Value(Type::Flag), "false"),
+    key("max_upstream_silence", Form::Value(Type::DurationOrOff), "5m"),
+    key("max_age", Form::Switch(MAX_AGE), "{ after: 1h }"),
+    key("sticky", Form::Switch(STICKY), "{ cookie: ssedge, secrets: [ \"${SSEDGE_STICKY_SECRET}\" ] }"),
+    key("caps", Form::Switch(CAPS), "{ streams_per_client: 6 }"),
     // shapes
     later("upgrades"),
     // edge
@@ -116,13 +133,50 @@ const ROUTE: &[Key] = &[
     later("event_id_affinity"),
 ];
 
-const HEARTBEAT: &[Key] =
-    &[key("interval", Form::Value, "15s"), key("frame", Form::Value, "auto"), key("text", Form::Value, "\"\"")];
+const MATCH: &[Key] = &[
+    key("host", Form::OneOrList(Type::Text), "app.example.com"),
+    key("path", TEXT, "/events"),
+    key("path_prefix", TEXT, "/events"),
+    key("methods", Form::List(&TEXT), "[ GET ]"),
+];
+
+const ROUTE_TIMEOUTS: &[Key] =
+    &[key("response_head", DURATION, "300s"), key("response_body_idle", DURATION, "300s"), key("write_stall", DURATION, "60s")];
+
+const HEARTBEAT: &[Key] = &[
+    key("interval", DURATION, "15s"),
+    key("frame", Form::Value(Type::Choice(&words(&FRAMES))), "auto"),
+    key("text", TEXT, "\"\""),
+];
+
+const MAX_AGE: &[Key] = &[required("after", DURATION, "1h"), key("jitter", Form::Value(Type::Percent), "10%")];
+
+const STICKY: &[Key] = &[
+    required("cookie", TEXT, "ssedge"),
+    required("secrets", Form::List(&TEXT), "[ \"${SSEDGE_STICKY_SECRET}\" ]"),
+    key("max_age", DURATION, "1h"),
+    key("same_site", Form::Value(Type::Choice(&words(&SAME_SITES))), "lax"),
+    key("domain", TEXT, "example.com"),
+    // survive
+    later("header"),
+];
+
+const CAPS: &[Key] = &[
+    key("streams_per_client", Form::Value(Type::Number(0, defaults::MOST_CONNECTIONS)), "6"),
+    key("streams", Form::Value(Type::Number(0, defaults::MOST_CONNECTIONS)), "1000"),
+    key("client", TEXT, "ip"),
+    key("ipv6_prefix", Form::Value(Type::Number(1, 128)), "64"),
+    key("over_cap", Form::Value(Type::Choice(&words(&OVER_CAPS))), "refuse"),
+];
 
 const fn key(name: &'static str, form: Form, example: &'static str) -> Key {
-    Key { name, form, example }
+    Key { name, form, presence: Presence::Optional, example }
+}
+
+const fn required(name: &'static str, form: Form, example: &'static str) -> Key {
+    Key { name, form, presence: Presence::Required, example }
 }
 
 const fn later(name: &'static str) -> Key {
-    Key { name, form: Form::Later, example: "" }
+    Key { name, form: Form::Later, presence: Presence::Optional, example: "" }
 }

@@ -21,10 +21,18 @@ pub(super) const NOT_YET: &str = "is not supported by this version yet (it comes
 /// A key of a section.
 #[derive(Debug)]
 pub(super) struct Key {
-    name: &'static str,
-    form: Form,
+    pub(super) name: &'static str,
+    pub(super) form: Form,
+    pub(super) presence: Presence,
     /// A value that could stand there, for help texts.
     example: &'static str,
+}
+
+/// Whether a section can do without the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Required,
+    Optional,
 }
 
 impl Key {
@@ -37,6 +45,21 @@ impl Key {
     pub(super) fn inner(keys: &'static [Self], name: &str) -> &'static [Self] {
         let key = keys.iter().find(|key| key.name == name);
         key.and_then(|key| descend(&key.form)).map_or(&[], |(_, keys)| keys)
+    }
+
+    /// The table has the key of `entry`, and single values or a list of them stand there as they may.
+    pub(super) fn takes(keys: &[Self], entry: &Entry) -> bool {
+        let is_single = |node: &Node| matches!(node.kind, Kind::Scalar(_));
+        match (keys.iter().find(|key| key.name == entry.key).map(|key| &key.form), &entry.node.kind) {
+            (Some(Form::Value(_) | Form::OneOrList(_)), Kind::Scalar(_)) => true,
+            (Some(Form::List(_) | Form::OneOrList(_)), Kind::List(items)) => items.iter().all(is_single),
+            _ => false,
+        }
+    }
+
+    /// The table has a key called `name`, which must be written.
+    pub(super) fn is_required(keys: &[Self], name: &str) -> bool {
+        keys.iter().any(|key| key.name == name && key.presence == Presence::Required)
     }
 
     /// What to write at `name`, for help texts.
@@ -52,21 +75,48 @@ impl Key {
 
 /// What may stand after a key, or as an item of a list.
 #[derive(Debug)]
-enum Form {
+pub(super) enum Form {
     /// A single value.
-    Value,
+    Value(Type),
     /// A map of these keys; nothing is the same as an empty one.
     Section(&'static [Key]),
     /// `off`, or a map of these keys.
     Switch(&'static [Key]),
+    /// A single value, or a map of these keys.
+    ValueOr(Type, &'static [Key]),
     /// A list.
     List(&'static Form),
+    /// A single value, or a list of them.
+    OneOrList(Type),
     /// A map of names that the user chooses.
     Named(&'static Form),
-    /// An item of `servers`: a single value; a map is known, but comes later.
-    Server,
     /// Known, but comes with a later release.
     Later,
+}
+
+/// What a single value says. Only [`super::schema_json`] looks at it: what a value means is read in [`super::resolve`].
+#[derive(Debug)]
+pub(super) enum Type {
+    /// A name, an address, a path.
+    Text,
+    /// The same, or `off`.
+    TextOrOff,
+    /// `15s`.
+    Duration,
+    /// The same, or `off`.
+    DurationOrOff,
+    /// `64KiB`.
+    Size,
+    /// `10%`.
+    Percent,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number from the first to the second.
+    Number(u64, u64),
+    /// The same, or `auto`.
+    AutoOr(u64, u64),
+    /// One of these words.
+    Choice(&'static [&'static str]),
 }
 
 /// `off` and `false` mean the same wherever `off` is allowed.
@@ -90,6 +140,9 @@ pub(super) fn check(root: &Node, report: &mut Report<'_>) -> bool {
     }
     false
 }
+
+/// An item of a list where a single value could stand as well.
+const SINGLE: Form = Form::Value(Type::Text);
 
 struct Walk<'r, 's> {
     report: &'r mut Report<'s>,
@@ -132,22 +185,18 @@ impl Walk<'_, '_> {
     fn node(&mut self, node: &Node, form: &'static Form, position: Position<'_>) {
         match (form, &node.kind) {
             (_, Kind::Refused)
-            | (Form::Value | Form::Server, Kind::Scalar(_))
+            | (Form::Value(_) | Form::ValueOr(..) | Form::OneOrList(_), Kind::Scalar(_))
             | (Form::Section(_) | Form::List(_) | Form::Named(_), Kind::Null) => {}
             (Form::Switch(_), Kind::Scalar(scalar)) if is_off(&scalar.text) => {}
-            (Form::Section(keys) | Form::Switch(keys), Kind::Map(entries)) => self.entries(entries, keys, &position.subject()),
-            (Form::List(item), Kind::List(items)) => {
-                for node in items {
-                    self.node(node, item, Position { is_item: true, at: node.span, ..position });
-                }
+            (Form::Section(keys) | Form::Switch(keys) | Form::ValueOr(_, keys), Kind::Map(entries)) => {
+                self.entries(entries, keys, &position.subject());
             }
+            (Form::List(item), Kind::List(items)) => self.items(items, item, position),
+            (Form::OneOrList(_), Kind::List(items)) => self.items(items, &SINGLE, position),
             (Form::Named(value), Kind::Map(entries)) => {
                 for Entry { key, key_span, node } in entries {
                     self.node(node, value, Position { subject: key, at: *key_span, ..position });
                 }
-            }
-            (Form::Server, Kind::Map(_)) => {
-                self.report.error(node.span, format!("a server as `{{ address, weight }}` {NOT_YET}"), "write its address alone");
             }
             (_, Kind::Null) => {
                 let message = format!("{} has no value", position.subject());
@@ -157,6 +206,12 @@ impl Walk<'_, '_> {
                 let message = format!("{} must be {}, not {}", position.subject(), wanted(form), found(kind));
                 self.report.error(position.at, message, position.key.help());
             }
+        }
+    }
+
+    fn items(&mut self, items: &[Node], form: &'static Form, list: Position<'_>) {
+        for node in items {
+            self.node(node, form, Position { is_item: true, at: node.span, ..list });
         }
     }
 
@@ -190,21 +245,23 @@ fn find_elsewhere(name: &str, keys: &'static [Key]) -> Option<String> {
 }
 
 /// How the keys inside a form are reached, and which they are.
-fn descend(form: &Form) -> Option<(&'static str, &'static [Key])> {
+pub(super) fn descend(form: &Form) -> Option<(&'static str, &'static [Key])> {
     match form {
         Form::Section(keys) | Form::Switch(keys) => Some(("", keys)),
-        Form::List(Form::Section(keys)) => Some(("[]", keys)),
+        Form::List(Form::Section(keys) | Form::ValueOr(_, keys)) => Some(("[]", keys)),
         Form::Named(Form::Section(keys)) => Some((".NAME", keys)),
-        Form::List(_) | Form::Named(_) | Form::Value | Form::Server | Form::Later => None,
+        Form::List(_) | Form::Named(_) | Form::Value(_) | Form::ValueOr(..) | Form::OneOrList(_) | Form::Later => None,
     }
 }
 
 fn wanted(form: &Form) -> &'static str {
     match form {
-        Form::Value | Form::Server | Form::Later => "a single value",
+        Form::Value(_) | Form::Later => "a single value",
         Form::Section(_) => "a map of keys",
         Form::Switch(_) => "`off` or a map of keys",
+        Form::ValueOr(..) => "a single value or a map of keys",
         Form::List(_) => "a list",
+        Form::OneOrList(_) => "a single value or a list",
         Form::Named(_) => "a map of names",
     }
 }

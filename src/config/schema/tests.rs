@@ -1,7 +1,7 @@
 //! The walk over the tables, apart from what values mean.
 
-use super::super::raw;
 use super::super::source::Source;
+use super::super::{raw, reference};
 use super::*;
 
 fn problems(text: &str) -> Vec<String> {
@@ -33,14 +33,17 @@ fn a_key_of_another_section_is_sent_there() {
 
 #[test]
 fn a_key_near_nothing_gets_the_known_ones() {
-    assert_eq!(problems("drain: { zzzzzz: 1 }"), ["1:10: unknown key `zzzzzz` in `drain` (known here: `deadline`)"]);
+    assert_eq!(
+        problems("drain: { zzzzzz: 1 }"),
+        ["1:10: unknown key `zzzzzz` in `drain` (known here: `lag`, `spread`, `deadline`)"]
+    );
 }
 
 #[test]
 fn a_key_of_a_later_release_is_told_from_an_unknown_one() {
     assert_eq!(
-        problems("routes: [ { sticky: { what: ever } } ]"),
-        ["1:13: `sticky` is not supported by this version yet (it comes with a later release) (remove it for now)"]
+        problems("routes: [ { rewrite: { what: ever } } ]"),
+        ["1:13: `rewrite` is not supported by this version yet (it comes with a later release) (remove it for now)"]
     );
 }
 
@@ -100,34 +103,63 @@ fn paths(keys: &'static [Key], prefix: &str) -> Vec<(String, bool)> {
     all
 }
 
-/// Every key that is written in a file, by the same paths.
-fn written(node: &Node, form: &'static Form, path: &str, all: &mut Vec<String>) {
-    match (form, &node.kind) {
-        (Form::Section(keys) | Form::Switch(keys), Kind::Map(entries)) => {
-            for entry in entries {
-                let path = format!("{path}{}", entry.key);
-                let Some(key) = keys.iter().find(|key| key.name == entry.key) else { panic!("unknown key {path}") };
-                let step = descend(&key.form).map_or("", |(step, _)| step);
-                written(&entry.node, &key.form, &format!("{path}{step}."), all);
-                all.push(path);
-            }
-        }
-        (Form::List(form), Kind::List(items)) => items.iter().for_each(|item| written(item, form, path, all)),
-        (Form::Named(form), Kind::Map(entries)) => entries.iter().for_each(|entry| written(&entry.node, form, path, all)),
-        _ => {}
-    }
-}
-
 #[test]
 fn the_reference_shows_every_key_that_this_version_has_and_no_other() {
-    let source = Source::new("reference.yaml", include_str!("../../../conf/reference.yaml"));
-    let root = raw::read(&source, &|_| None, &mut Report::new(&source)).unwrap();
-    let mut shown = Vec::new();
-    written(&root, &Form::Section(keys::FILE), "", &mut shown);
+    let mut shown: Vec<_> = reference::entries().into_keys().filter(|path| path != "upstreams.NAME").collect();
     let mut known: Vec<_> = paths(keys::FILE, "").into_iter().filter(|(_, is_here)| *is_here).map(|(path, _)| path).collect();
     shown.sort();
     known.sort();
     assert_eq!(shown, known);
+}
+
+#[test]
+fn the_reference_says_what_every_key_does() {
+    let entries = reference::entries();
+    let silent: Vec<_> = entries.iter().filter(|(_, entry)| entry.doc.is_empty()).map(|(path, _)| path).collect();
+    assert!(!entries.is_empty() && silent.is_empty(), "{silent:?}");
+}
+
+#[test]
+fn a_key_that_the_tables_call_required_is_missed() {
+    let missed = |text: &str, key: &str| {
+        let problems = crate::config::parse("f", text, &|_| None).unwrap_err();
+        let words = format!("needs `{key}`");
+        assert!(problems.iter().any(|problem| problem.message.ends_with(&words)), "{words}: {problems}");
+    };
+    let mut required = Vec::new();
+    for (text, path) in [
+        ("threads: 1", "listeners"),
+        ("threads: 1", "upstreams"),
+        ("threads: 1", "routes"),
+        ("listeners: [ {} ]", "listeners[].address"),
+        ("upstreams: { app: {} }", "upstreams.NAME.servers"),
+        ("upstreams: { app: { servers: [ {} ] } }", "upstreams.NAME.servers[].address"),
+        ("routes: [ {} ]", "routes[].upstream"),
+        ("routes: [ { max_age: {} } ]", "routes[].max_age.after"),
+        ("routes: [ { sticky: {} } ]", "routes[].sticky.cookie"),
+        ("routes: [ { sticky: {} } ]", "routes[].sticky.secrets"),
+    ] {
+        missed(text, path.rsplit('.').next().unwrap());
+        required.push(path.to_owned());
+    }
+    let mut marked = required_paths(keys::FILE, "");
+    marked.sort();
+    required.sort();
+    assert_eq!(marked, required);
+}
+
+fn required_paths(keys: &'static [Key], prefix: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    for key in keys {
+        let path = format!("{prefix}{}", key.name);
+        if let Some((step, inner)) = descend(&key.form) {
+            all.extend(required_paths(inner, &format!("{path}{step}.")));
+        }
+        if key.presence == Presence::Required {
+            all.push(path);
+        }
+    }
+    all
 }
 
 #[test]

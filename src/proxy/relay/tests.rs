@@ -1,19 +1,25 @@
 //! What goes over the wire, byte for byte, between two real sockets. What clients make of it is in `tests/integration`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Parts, Relay};
+use crate::admission::{Admission, CapsPolicy, Connections};
+use crate::client_id::{self, ClientPolicy, ClientSource};
 use crate::clock;
 use crate::drain::Drain;
 use crate::message::framing::Framing;
-use crate::proxy::record::{Client, StreamRecord};
+use crate::proxy::record::{Client, Request, RequestRecord, StreamRecord};
 use crate::stream::{FrameChoice, HeartbeatPolicy, StreamFacts, StreamKind, StreamPolicy, StreamState};
-use crate::telemetry::Metrics;
+use crate::telemetry::access_log::Sink;
+use crate::telemetry::logging::LogFormat;
+use crate::telemetry::{AccessLog, HeartbeatFrame, Labels, Metrics};
+use crate::upstream::{Balance, EjectionSpec, Pick, ServerAddress, ServerSpec, Upstream, UpstreamSpec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -32,11 +38,47 @@ async fn pair() -> (TcpStream, TcpStream) {
     (far.expect("connected"), near.expect("accepted").0)
 }
 
+/// What is told of a stream, as an exchange would hand it over.
+fn record(address: SocketAddr, metrics: &Arc<Metrics>, drain: &Drain, now: Instant) -> StreamRecord {
+    let spec = UpstreamSpec {
+        name: Arc::from("app"),
+        servers: vec![ServerSpec { address: ServerAddress::Tcp { host: "127.0.0.1".to_owned(), port: 9 }, weight: 1 }],
+        resolve: PATIENCE,
+        balance: Balance::default(),
+        keep_alive: None,
+        health: None,
+        ejection: EjectionSpec { failures: 3, duration: PATIENCE },
+    };
+    let server = Upstream::new(Arc::new(spec)).pick(&Pick::default(), now).expect("it is up");
+    let permit = Connections::new(None, None).try_acquire(address.ip(), false).expect("no cap");
+    let client = Client::new(address, metrics.open_connection(), permit, drain.guard());
+    let request = Request {
+        client: address.ip(),
+        method: http::Method::GET,
+        host: None,
+        path: b"/events".as_slice().into(),
+        route: Arc::from("0"),
+        upstream: Arc::from("app"),
+    };
+    let log = Arc::new(AccessLog::new(Sink::Off, LogFormat::Text).expect("nothing to open"));
+    let route = Arc::clone(metrics.route(0).expect("there is one"));
+    let policy = ClientPolicy { source: ClientSource::Ip, ipv6_prefix: 64 };
+    let key = client_id::client_key(&policy, address.ip(), &http::HeaderMap::new());
+    let permit = Admission::new(1, None).try_acquire(0, key, &CapsPolicy::default()).expect("no cap");
+    RequestRecord::new(request, log, route, now).into_stream(client, server.busy(), permit)
+}
+
+/// How many streams ended, by reason.
+fn ended(metrics: &Metrics) -> Vec<(&'static str, u64)> {
+    metrics.streams_ended().iter().filter(|(_, count)| *count > 0).map(|(reason, count)| (reason.label(), count)).collect()
+}
+
 impl Bench {
     async fn start(body_start: &'static [u8], framing: Framing, chunked: bool, heartbeat: Option<Duration>) -> Self {
         let (client, downstream) = pair().await;
         let (server, upstream) = pair().await;
-        let metrics = Arc::new(Metrics::new().expect("no name twice"));
+        let labels = Labels { routes: &["0"], upstreams: &["app"], config: "" };
+        let metrics = Arc::new(Metrics::new(&labels).expect("no name twice"));
         let drain = Drain::new();
         let now = clock::now();
         let policy = StreamPolicy {
@@ -55,16 +97,10 @@ impl Bench {
             line_frames_only: true,
         };
         let address = client.local_addr().expect("bound");
-        let record = StreamRecord::new(
-            Client::new(address, Arc::clone(&metrics), drain.guard()),
-            &http::Method::GET,
-            "/events",
-            Arc::from("0"),
-            now,
-        );
+        let record = record(address, &metrics, &drain, now);
         let parts = Parts {
             downstream,
-            upstream,
+            upstream: upstream.into(),
             body_start: Bytes::from_static(body_start),
             upstream_framing: framing,
             chunked,
@@ -95,9 +131,8 @@ impl Bench {
 
     async fn ended(&self, label: &str) {
         self.drain.nothing_left().await;
-        let ended = self.metrics.streams_ended();
-        assert_eq!(ended.iter().map(|(reason, count)| (reason.label(), *count)).collect::<Vec<_>>(), [(label, 1)]);
-        assert_eq!(self.metrics.streams_open.get(), 0);
+        assert_eq!(ended(&self.metrics), [(label, 1)]);
+        assert_eq!(self.metrics.streams_open(), 0);
     }
 }
 
@@ -142,7 +177,7 @@ async fn a_client_without_chunks_gets_the_bare_body() {
 async fn a_heartbeat_is_a_chunk_of_its_own_between_the_upstreams() {
     let mut bench = Bench::start(b"9\r\ndata: a\n\n\r\n", Framing::Chunked, true, Some(Duration::from_millis(30))).await;
     bench.gets(b"9\r\ndata: a\n\n\r\n2\r\n:\n\r\n2\r\n:\n\r\n").await;
-    assert!(bench.metrics.heartbeats.get() >= 2);
+    assert!(bench.metrics.route(0).is_some_and(|route| route.heartbeats(HeartbeatFrame::Line) >= 2));
 }
 
 #[tokio::test]
@@ -161,7 +196,7 @@ async fn a_close_before_the_last_chunk_is_no_clean_end() {
     client.read_to_end(&mut all).await.expect("closed");
     assert_eq!(all, b"9\r\ndata: a\n\n\r\n");
     drain.nothing_left().await;
-    assert_eq!(metrics.streams_ended().first().map(|(reason, _)| reason.label()), Some("upstream_lost"));
+    assert_eq!(ended(&metrics), [("upstream_lost", 1)]);
 }
 
 #[tokio::test]
@@ -181,7 +216,7 @@ async fn a_client_that_leaves_closes_the_upstream() {
     let read = tokio::time::timeout(PATIENCE, server.read(&mut byte)).await.expect("in time");
     assert!(matches!(read, Ok(0) | Err(_)));
     drain.nothing_left().await;
-    assert_eq!(metrics.streams_ended().first().map(|(reason, _)| reason.label()), Some("client_gone"));
+    assert_eq!(ended(&metrics), [("client_gone", 1)]);
 }
 
 #[tokio::test]

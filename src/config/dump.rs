@@ -1,0 +1,214 @@
+//! From a [`Config`] back to YAML: every key with the value that holds, defaults included. Secrets are `***`, and only they keep the
+//! result from being read again as the same configuration. It follows the tables of [`super::schema`]; a test compares the two.
+
+mod yaml;
+
+use std::time::Duration;
+
+use super::resolve::show_host;
+use super::units::{show_duration, show_size};
+use super::words::{BALANCES, BalanceWord, FORMATS, FORWARDED, FRAMES, LEVELS, OVER_CAPS, SAME_SITES, word_for};
+use super::{AccessLog, Config};
+use crate::affinity::StickyPolicy;
+use crate::client_id::ClientSource;
+use crate::route::{PathPattern, Route, RouteMatch};
+use crate::stream::{HeartbeatPolicy, MaxAge};
+use crate::upstream::{Balance, HashOn, HealthCheck, HealthSpec, ServerSpec, UpstreamSpec};
+use yaml::Yaml;
+
+/// What stands for a secret.
+const MASK: &str = "***";
+
+/// `config` as a file.
+#[must_use]
+pub fn dump(config: &Config) -> String {
+    let listeners = config.listeners.iter().map(|listener| Yaml::map([("address", Yaml::text(listener.address))]));
+    let upstreams = config.upstreams.iter().map(|spec| (Yaml::key(&spec.name), upstream(spec)));
+    let file = Yaml::map([
+        ("listeners", Yaml::list(listeners)),
+        ("trusted_proxies", Yaml::list(config.trusted_proxies.networks.iter().map(Yaml::text))),
+        ("admin", config.admin.map_or_else(Yaml::off, |address| Yaml::map([("address", Yaml::text(address))]))),
+        ("threads", Yaml::word(config.threads)),
+        ("limits", limits(config)),
+        ("timeouts", timeouts(config)),
+        ("drain", drain(config)),
+        ("forwarded", Yaml::word(word_for(&FORWARDED, &config.forwarded))),
+        ("log", log(config)),
+        ("upstreams", Yaml::map(upstreams)),
+        ("routes", Yaml::list(config.routes.iter().map(|each| route(each)))),
+    ]);
+    file.to_string()
+}
+
+fn duration(value: Duration) -> Yaml {
+    Yaml::word(show_duration(value))
+}
+
+/// 0 is none.
+fn cap(value: Option<u32>) -> Yaml {
+    Yaml::word(value.unwrap_or(0))
+}
+
+fn limits(config: &Config) -> Yaml {
+    let limits = &config.limits;
+    Yaml::map([
+        ("request_head", Yaml::word(show_size(limits.request_head as u64))),
+        ("connections", limits.connections.map_or_else(|| Yaml::word("auto"), Yaml::word)),
+        ("connections_per_client", cap(limits.connections_per_client)),
+        ("streams", cap(limits.streams)),
+    ])
+}
+
+fn timeouts(config: &Config) -> Yaml {
+    Yaml::map([
+        ("request_head", duration(config.timeouts.request_head)),
+        ("request_body_idle", duration(config.inherited.request_body_idle)),
+        ("connect", duration(config.inherited.connect)),
+        ("response_head", duration(config.inherited.response_head)),
+        ("response_body_idle", duration(config.inherited.response_body_idle)),
+        ("write_stall", duration(config.timeouts.write_stall)),
+        ("keep_alive", duration(config.timeouts.keep_alive)),
+    ])
+}
+
+fn drain(config: &Config) -> Yaml {
+    let drain = &config.drain;
+    Yaml::map([("lag", duration(drain.lag)), ("spread", duration(drain.spread)), ("deadline", duration(drain.deadline))])
+}
+
+fn log(config: &Config) -> Yaml {
+    let access = match &config.log.access {
+        AccessLog::Stdout => Yaml::word("stdout"),
+        AccessLog::Off => Yaml::off(),
+        AccessLog::File(path) => Yaml::text(path.display()),
+    };
+    Yaml::map([
+        ("level", Yaml::word(word_for(&LEVELS, &config.log.level))),
+        ("format", Yaml::word(word_for(&FORMATS, &config.log.format))),
+        ("access", access),
+    ])
+}
+
+fn upstream(spec: &UpstreamSpec) -> Yaml {
+    let server = |server: &ServerSpec| Yaml::map([("address", Yaml::text(&server.address)), ("weight", Yaml::word(server.weight))]);
+    let (balance, hash_on) = match &spec.balance {
+        Balance::LeastStreams => (BalanceWord::LeastStreams, None),
+        Balance::RoundRobin => (BalanceWord::RoundRobin, None),
+        Balance::Random => (BalanceWord::Random, None),
+        Balance::Hash(hash_on) => (BalanceWord::Hash, Some(hash_on)),
+    };
+    let mut entries = vec![
+        ("servers", Yaml::list(spec.servers.iter().map(server))),
+        ("resolve", duration(spec.resolve)),
+        ("balance", Yaml::word(word_for(&BALANCES, &balance))),
+    ];
+    entries.extend(hash_on.map(|hash_on| {
+        let text = match hash_on {
+            HashOn::Client => "client".to_owned(),
+            HashOn::Path => "path".to_owned(),
+            HashOn::Header(name) => format!("header:{name}"),
+            HashOn::Cookie(name) => format!("cookie:{name}"),
+        };
+        ("hash_on", Yaml::text(text))
+    }));
+    entries.extend([
+        ("keep_alive", spec.keep_alive.map_or_else(Yaml::off, duration)),
+        ("health", spec.health.as_ref().map_or_else(Yaml::off, health)),
+        ("ejection", Yaml::map([("failures", Yaml::word(spec.ejection.failures)), ("for", duration(spec.ejection.duration))])),
+    ]);
+    Yaml::map(entries)
+}
+
+fn health(health: &HealthSpec) -> Yaml {
+    let check = match &health.check {
+        HealthCheck::Http(path) => ("path", Yaml::text(path)),
+        HealthCheck::Tcp => ("tcp", Yaml::word(true)),
+    };
+    Yaml::map([
+        check,
+        ("interval", duration(health.interval)),
+        ("timeout", duration(health.timeout)),
+        ("rise", Yaml::word(health.rise)),
+        ("fall", Yaml::word(health.fall)),
+    ])
+}
+
+fn route(route: &Route) -> Yaml {
+    let timeouts = &route.timeouts;
+    Yaml::map([
+        ("match", matcher(&route.matcher)),
+        ("upstream", Yaml::text(&route.upstream.name)),
+        (
+            "timeouts",
+            Yaml::map([
+                ("response_head", duration(timeouts.response_head)),
+                ("response_body_idle", duration(timeouts.response_body_idle)),
+                ("write_stall", duration(timeouts.write_stall)),
+            ]),
+        ),
+        ("heartbeat", route.stream.heartbeat.as_ref().map_or_else(Yaml::off, heartbeat)),
+        ("strict_no_transform", Yaml::word(route.stream.strict_no_transform)),
+        ("max_upstream_silence", route.stream.max_upstream_silence.map_or_else(Yaml::off, duration)),
+        ("max_age", route.stream.max_age.as_ref().map_or_else(Yaml::off, max_age)),
+        ("sticky", route.sticky.as_ref().map_or_else(Yaml::off, sticky)),
+        ("caps", caps(route)),
+    ])
+}
+
+/// Without the keys that narrow nothing: what takes all has no other spelling.
+fn matcher(matcher: &RouteMatch) -> Yaml {
+    let mut entries = Vec::new();
+    if !matcher.hosts.is_empty() {
+        entries.push(("host", Yaml::list(matcher.hosts.iter().map(|host| Yaml::text(show_host(host))))));
+    }
+    match &matcher.path {
+        PathPattern::Any => {}
+        PathPattern::Exact(path) => entries.push(("path", Yaml::text(path))),
+        PathPattern::Prefix(path) => entries.push(("path_prefix", Yaml::text(path))),
+    }
+    if !matcher.methods.is_empty() {
+        entries.push(("methods", Yaml::list(matcher.methods.iter().map(Yaml::text))));
+    }
+    Yaml::map(entries)
+}
+
+fn heartbeat(heartbeat: &HeartbeatPolicy) -> Yaml {
+    Yaml::map([
+        ("interval", duration(heartbeat.interval)),
+        ("frame", Yaml::word(word_for(&FRAMES, &heartbeat.frame))),
+        ("text", Yaml::text(&heartbeat.text)),
+    ])
+}
+
+fn max_age(max_age: &MaxAge) -> Yaml {
+    Yaml::map([("after", duration(max_age.after)), ("jitter", Yaml::word(format_args!("{}%", max_age.jitter_percent)))])
+}
+
+fn sticky(sticky: &StickyPolicy) -> Yaml {
+    let mut entries = vec![
+        ("cookie", Yaml::text(&sticky.cookie)),
+        ("secrets", Yaml::list(sticky.secrets.iter().map(|_| Yaml::text(MASK)))),
+        ("max_age", duration(sticky.max_age)),
+        ("same_site", Yaml::word(word_for(&SAME_SITES, &sticky.same_site))),
+    ];
+    entries.extend(sticky.domain.as_ref().map(|domain| ("domain", Yaml::text(domain))));
+    Yaml::map(entries)
+}
+
+fn caps(route: &Route) -> Yaml {
+    let client = match &route.client.source {
+        ClientSource::Ip => "ip".to_owned(),
+        ClientSource::Header(name) => format!("header:{name}"),
+        ClientSource::Cookie(name) => format!("cookie:{name}"),
+    };
+    Yaml::map([
+        ("streams_per_client", cap(route.caps.streams_per_client)),
+        ("streams", cap(route.caps.streams)),
+        ("client", Yaml::text(client)),
+        ("ipv6_prefix", Yaml::word(route.client.ipv6_prefix)),
+        ("over_cap", Yaml::word(word_for(&OVER_CAPS, &route.caps.over_cap))),
+    ])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! The servers of an upstream, and how we learn which of them are well: `servers`, `health`, `ejection`. Nothing is looked up here:
+//! a server that is away is no error of the file.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::leaf::{self, Leaf};
+use super::section::Section;
+use crate::config::error::Report;
+use crate::config::raw::Node;
+use crate::config::{address, defaults, units};
+use crate::upstream::{EjectionSpec, HealthCheck, HealthSpec, ServerAddress, ServerSpec};
+
+/// `servers`: each an address alone, or with its weight.
+pub(super) fn resolve(upstream: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Vec<ServerSpec> {
+    let mut servers = Vec::new();
+    let mut lines = HashMap::new();
+    for node in upstream.required_list("servers", report) {
+        let Some(server) = server(upstream, node, base, report) else { continue };
+        // Names are compared without case (RFC 4343).
+        if let Some(first) = lines.insert(server.address.to_string().to_ascii_lowercase(), node.span.line) {
+            let help = format!("keep one of them: the first is on line {first}; a larger share is `{{ address, weight: 2 }}`");
+            report.error(node.span, "this server is there twice", help);
+        }
+        servers.push(server);
+    }
+    servers
+}
+
+fn server(upstream: &Section<'_>, node: &Node, base: &Path, report: &mut Report<'_>) -> Option<ServerSpec> {
+    if let Some(leaf) = Leaf::of("servers", node) {
+        return Some(ServerSpec { address: address(&leaf, base, report)?, weight: defaults::WEIGHT });
+    }
+    let server = upstream.item("servers", node)?;
+    let weight = leaf::small_number(server.leaf("weight"), defaults::WEIGHT, 1..=defaults::MOST_WEIGHT, report);
+    let leaf = server.required_leaf("address", report)?;
+    Some(ServerSpec { address: address(&leaf, base, report)?, weight })
+}
+
+fn address(leaf: &Leaf<'_>, base: &Path, report: &mut Report<'_>) -> Option<ServerAddress> {
+    match address::server(leaf.text()) {
+        Ok(ServerAddress::Unix(path)) => Some(ServerAddress::Unix(base.join(path))),
+        Ok(address) => Some(address),
+        Err(error) => {
+            let fix = error.meant.as_ref().map(|meant| format!("write `{meant}`"));
+            leaf.refuse_with_fix(&error, fix, address::SERVER_FORM, report);
+            None
+        }
+    }
+}
+
+/// `health`: off, over HTTP, or over TCP.
+pub(super) fn health(upstream: &Section<'_>, report: &mut Report<'_>) -> Option<HealthSpec> {
+    let health = upstream.switched_on("health")?;
+    let interval = leaf::duration(health.leaf("interval"), defaults::HEALTH_INTERVAL, defaults::CHECK_INTERVALS, report);
+    let mut in_a_row = |key, default| leaf::small_number(health.leaf(key), default, 1..=defaults::MOST_IN_A_ROW, report);
+    let (rise, fall) = (in_a_row("rise", defaults::HEALTH_RISE), in_a_row("fall", defaults::HEALTH_FALL));
+    let timeout = health_timeout(&health, interval, report);
+    let check = health_check(&health, report)?;
+    Some(HealthSpec { check, interval, timeout, rise, fall })
+}
+
+fn health_check(health: &Section<'_>, report: &mut Report<'_>) -> Option<HealthCheck> {
+    const EITHER: &str = "write `path: /healthz` for a request, or `tcp: true` for a mere connection";
+    let is_tcp = leaf::flag(health.leaf("tcp"), false, report);
+    let path = health.leaf("path");
+    if is_tcp && path.is_some() {
+        report.error(health.key_span("tcp"), "`tcp` and `path` exclude each other", EITHER);
+    } else if !is_tcp && !health.has("path") {
+        report.error(health.key_span("tcp"), "`health` needs `path` or `tcp: true`", EITHER);
+    }
+    let Some(path) = path else { return Some(HealthCheck::Tcp) };
+    let is_sendable = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+    if path.text().starts_with('/') && path.text().bytes().all(is_sendable) {
+        return Some(HealthCheck::Http(path.text().to_owned()));
+    }
+    path.refuse(
+        "is no path of a request",
+        "write a path that starts with `/`, such as `/healthz`, in ASCII and without blanks",
+        report,
+    );
+    None
+}
+
+/// Left out, it is never longer than the interval; two checks of one server at once would tell nothing.
+fn health_timeout(health: &Section<'_>, interval: Duration, report: &mut Report<'_>) -> Duration {
+    let default = defaults::HEALTH_TIMEOUT.min(interval);
+    let timeout = leaf::duration(health.leaf("timeout"), default, defaults::TIMEOUTS, report);
+    if timeout > interval {
+        let [timeout, interval] = [timeout, interval].map(units::show_duration);
+        let message = format!("`timeout` ({timeout}) is longer than `interval` ({interval})");
+        report.error(health.key_span("timeout"), message, format!("write `timeout: {interval}` or less, or a longer `interval`"));
+    }
+    timeout
+}
+
+/// `ejection`.
+pub(super) fn ejection(upstream: &Section<'_>, report: &mut Report<'_>) -> EjectionSpec {
+    let ejection = upstream.section("ejection");
+    let EjectionSpec { failures, duration } = defaults::EJECTION;
+    EjectionSpec {
+        failures: leaf::small_number(ejection.leaf("failures"), failures, 1..=defaults::MOST_IN_A_ROW, report),
+        duration: leaf::duration(ejection.leaf("for"), duration, defaults::TIMEOUTS, report),
+    }
+}

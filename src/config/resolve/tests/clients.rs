@@ -1,0 +1,160 @@
+//! `sticky` and `caps`, and that no problem shows a secret.
+
+use super::*;
+use crate::affinity::{SameSite, StickyPolicy};
+use crate::client_id::ClientSource;
+
+const LONG: &str = "0123456789abcdef0123456789abcdef";
+
+fn with_sticky(inside: &str) -> Result<Config, Vec<String>> {
+    with_route(&format!("{{ upstream: app, sticky: {{ {inside} }} }}"))
+}
+
+fn sticky(inside: &str) -> StickyPolicy {
+    let config = with_sticky(&format!("cookie: pin, secrets: [ {LONG} ], {inside}")).unwrap();
+    first(&config).sticky.clone().unwrap()
+}
+
+#[test]
+fn a_pin_has_its_defaults() {
+    let pin = sticky("");
+    assert_eq!(
+        (pin.cookie.as_str(), pin.max_age, pin.same_site, pin.domain),
+        ("pin", Duration::from_secs(3600), SameSite::Lax, None)
+    );
+    assert_eq!(pin.secrets[0].0, LONG);
+    for off in ["", "sticky: off", "sticky: false"] {
+        assert_eq!(first(&with_route(&format!("{{ upstream: app, {off} }}")).unwrap()).sticky, None);
+    }
+}
+
+#[test]
+fn a_pin_is_as_written() {
+    let pin = sticky("max_age: 10m, same_site: strict, domain: .Example.com");
+    assert_eq!((pin.max_age, pin.same_site), (Duration::from_secs(600), SameSite::Strict));
+    assert_eq!(pin.domain.as_deref(), Some("example.com"));
+    assert_eq!(sticky("same_site: none").same_site, SameSite::None);
+    for wrong in ["max_age: 999ms", "max_age: 401d", "same_site: Lax", "domain: 127.0.0.1", "domain: \"a b\"", "domain: \"\""] {
+        only_problem(with_sticky(&format!("cookie: pin, secrets: [ {LONG} ], {wrong}")));
+    }
+}
+
+#[test]
+fn a_cookie_has_a_name_that_a_cookie_can_have() {
+    for wrong in ["", "a b", "a=b", "ä", "a;b"] {
+        only_problem(with_sticky(&format!("cookie: \"{wrong}\", secrets: [ {LONG} ]")));
+    }
+    let host_cookie = format!("cookie: __Host-pin, secrets: [ {LONG} ]");
+    with_sticky(&host_cookie).unwrap();
+    assert!(only_problem(with_sticky(&format!("{host_cookie}, domain: example.com"))).contains("remove `domain`"));
+}
+
+#[test]
+fn a_domain_covers_every_host_of_its_route() {
+    let route = |host: &str| {
+        with_route(&format!(
+            "{{ upstream: app, match: {{ host: {host} }}, sticky: {{ cookie: pin, secrets: [ {LONG} ], domain: example.com }} }}"
+        ))
+    };
+    for host in ["example.com", "app.example.com", "\"*.example.com\"", "[ example.com, a.b.example.com ]"] {
+        route(host).unwrap();
+    }
+    for host in ["example.org", "notexample.com", "[ example.com, example.org ]"] {
+        assert!(only_problem(route(host)).contains("browsers would refuse the cookie"), "{host}");
+    }
+}
+
+#[test]
+fn secrets_are_long_enough_and_distinct() {
+    let config = with_sticky(&format!("cookie: pin, secrets: [ {LONG}, {LONG}x ]")).unwrap();
+    assert_eq!(first(&config).sticky.as_ref().unwrap().secrets.len(), 2);
+    for wrong in ["[]", "[ short ]", "[ \"\" ]", &format!("[ {} ]", &LONG[1..]), &format!("[ {LONG}, {LONG} ]"), LONG, "{ a: b }"] {
+        only_problem(with_sticky(&format!("cookie: pin, secrets: {wrong}")));
+    }
+    with_sticky("cookie: pin, secrets: [ \"ääääääääääääääää\" ]").unwrap();
+}
+
+#[test]
+fn a_learned_header_comes_later_and_that_is_all_that_is_said() {
+    let problem = only_problem(with_sticky(&format!("header: Mcp-Session-Id, secrets: [ {LONG} ]")));
+    assert!(problem.contains("`header` is not supported by this version yet"), "{problem}");
+}
+
+/// Whatever is wrong with a file: the secrets that are in it are not in what is said of it, and neither in what is printed of it.
+#[test]
+fn no_problem_shows_a_secret() {
+    const SECRETS: [&str; 2] = ["hunter2-hunter2", "correct-horse-battery-staple-correct"];
+    let [short, long] = SECRETS;
+    for sticky in [
+        format!("{{ cookie: pin, secrets: [ {short} ] }}"),
+        format!("{{ cookie: pin, secrets: [ {long}, {long} ] }}"),
+        format!("{{ cookie: \"p n\", secrets: [ {long} ], maxage: 1, same_site: no, domain: 1 }}"),
+        format!("{{ cookie: pin, secrets: {long} }}"),
+        format!("{{ cookie: pin, secrets: {{ {long}: 1 }} }}").replace(&format!("{long}: 1"), &format!("a: {long}")),
+        format!("{{ cookie: pin, secrets: [ [ {long} ] ] }}"),
+        format!("{{ cookie: pin, secret: [ {long} ] }}"),
+        format!("{{ cookie: pin, secerts: [ {long} ] }}"),
+        format!("{{ cookie: pin, token: {long} }}"),
+        format!("{{ cookie: pin, secrets: [ !x {long} ] }}"),
+        format!("{{ cookie: pin, secrets: [ &a {long}, *a ] }}"),
+        format!("{{ cookie: pin, secrets: [ a${{{short}}}{long} ] }}"),
+        format!("{{ cookie: pin, secrets: [ \"a${{{short}}}{long}\" ] }}"),
+        format!("{{ cookie: pin, secrets: [ \"a${{{long} ]\" ] }}"),
+        format!("{{ cookie: pin, secrets: [ \"{long} ] }}"),
+        format!("{{ cookie: pin, secrets: [ {long} }}"),
+        format!("{{ cookie: pin, secrets: [\n{long},\n{short} ], secrets: [ {long} ] }}"),
+        format!("\n      cookie: pin\n      secrets:\n      - a${{{short}}}{long}\n"),
+        format!("\n  cookie: pin\n  secrets:\n  - {short}\n\t- {long}\n"),
+        format!("\n      secrets:\n      - {short}\n      - \"{long}\n     x"),
+    ] {
+        let text = format!(
+            "listeners: [ {{ address: \"127.0.0.1:0\" }} ]\nupstreams: {{ app: {{ servers: [ \"a:1\" ] }} }}\nroutes:\n  - upstream: app\n    sticky: {sticky}\n"
+        );
+        let problems = parse("f", &text, &|_| None).unwrap_err();
+        let said =
+            format!("{problems}\n{}", problems.iter().map(|problem| format!("{problem}\n{problem:?}\n")).collect::<String>());
+        assert!(!SECRETS.iter().any(|secret| said.contains(secret)), "{text}\n{said}");
+        assert!(said.contains("f:"), "the place is named: {said}");
+    }
+    let config = format!("{:?}", sticky(""));
+    assert!(config.contains("***") && !config.contains(LONG), "{config}");
+}
+
+#[test]
+fn a_secret_that_is_not_set_is_named() {
+    let problem = only_problem(with_sticky("cookie: pin, secrets: [ \"${STICKY}\" ]"));
+    assert!(problem.contains("the environment variable `STICKY` is not set"), "{problem}");
+}
+
+#[test]
+fn caps_are_none_or_a_number() {
+    let caps = |inside: &str| {
+        let config = with_route(&format!("{{ upstream: app, caps: {inside} }}")).unwrap();
+        let route = first(&config);
+        (route.caps.streams_per_client, route.caps.streams, route.client.source.clone(), route.client.ipv6_prefix)
+    };
+    for none in ["off", "{}", "{ streams_per_client: 0, streams: 0, client: ip, ipv6_prefix: 64, over_cap: refuse }"] {
+        assert_eq!(caps(none), (None, None, ClientSource::Ip, 64), "{none}");
+    }
+    assert_eq!(
+        caps("{ streams_per_client: 6, streams: 1000, client: \"header:X-User\", ipv6_prefix: 56 }"),
+        (Some(6), Some(1000), ClientSource::Header(http::HeaderName::from_static("x-user")), 56)
+    );
+    assert_eq!(caps("{ client: cookie:session }").2, ClientSource::Cookie("session".into()));
+    for wrong in
+        ["streams: -1", "streams_per_client: few", "client: path", "client: \"cookie:\"", "ipv6_prefix: 0", "ipv6_prefix: 129"]
+    {
+        only_problem(with_route(&format!("{{ upstream: app, caps: {{ {wrong} }} }}")));
+    }
+    for later in ["evict_oldest", "soft"] {
+        let problem = only_problem(with_route(&format!("{{ upstream: app, caps: {{ over_cap: {later} }} }}")));
+        assert!(problem.contains("is not supported by this version yet"), "{problem}");
+    }
+}
+
+#[test]
+fn a_cap_that_is_never_reached_is_a_warning() {
+    let warned = only_problem(with_route("{ upstream: app, caps: { streams_per_client: 3, streams: 2 } }"));
+    assert!(warned.contains("`streams_per_client` (3) is never reached"), "{warned}");
+    with_route("{ upstream: app, caps: { streams_per_client: 2, streams: 2 } }").unwrap();
+}

@@ -1,0 +1,147 @@
+//! From a configuration to what runs: upstreams, routes with what belongs to them, caps, logs, metrics. Nothing here decides anything.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pingora::server::{ListenFds, ShutdownWatch};
+use pingora::services::Service;
+use tokio::sync::watch;
+
+use crate::admission::{Admission, Connections};
+use crate::affinity::Sealer;
+use crate::config::{self, Config, LogSpec};
+use crate::drain::Drain;
+use crate::proxy::{App, Door, DoorSettings, RouteContext};
+use crate::telemetry::access_log::{AccessLog, AccessLogError, Sink};
+use crate::telemetry::logging::{self, LogFormat, LogLevel};
+use crate::telemetry::{Labels, Metrics};
+use crate::upstream::Upstream;
+
+/// Descriptors that connections of clients may not use: listeners, logs, the admin, health checks, names.
+const RESERVED_DESCRIPTORS: u64 = 64;
+
+/// What runs.
+pub(super) struct Wired {
+    pub(super) door: Arc<Door>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) upstreams: Vec<Arc<Upstream>>,
+}
+
+/// Wires all of it. `descriptors` is how many the process may have.
+pub(super) fn wire(
+    config: Config,
+    descriptors: Option<u64>,
+    drain: &Drain,
+    log: &Arc<AccessLog>,
+) -> Result<Wired, prometheus::Error> {
+    let metrics = Arc::new(metrics(&config)?);
+    let upstreams: HashMap<Arc<str>, Arc<Upstream>> =
+        config.upstreams.iter().map(|spec| (Arc::clone(&spec.name), Upstream::new(Arc::clone(spec)))).collect();
+    let contexts = config
+        .routes
+        .iter()
+        .filter_map(|route| {
+            Some(RouteContext {
+                upstream: Arc::clone(upstreams.get(&route.upstream.name)?),
+                sealer: route.sticky.as_ref().map(Sealer::new),
+                metrics: Arc::clone(metrics.route(route.position)?),
+                upstream_metrics: Arc::clone(metrics.upstream(&route.upstream.name)?),
+            })
+        })
+        .collect();
+    // A client's connection needs another one to its server.
+    let auto = descriptors.map(|all| usize::try_from(all.saturating_sub(RESERVED_DESCRIPTORS) / 2).unwrap_or(usize::MAX).max(1));
+    let connections = Connections::new(config.limits.connections.or(auto), config.limits.connections_per_client);
+    let settings = DoorSettings {
+        request_head_bytes: config.limits.request_head,
+        request_head: config.timeouts.request_head,
+        keep_alive: config.timeouts.keep_alive,
+        write_stall: config.timeouts.write_stall,
+    };
+    let admission = Admission::new(config.routes.iter().len(), config.limits.streams);
+    let app = App {
+        admission,
+        routes: config.routes,
+        contexts,
+        trusted: config.trusted_proxies,
+        forwarded: config.forwarded,
+        log: Arc::clone(log),
+        metrics: Arc::clone(&metrics),
+        drain: drain.clone(),
+    };
+    let door = Arc::new(Door::new(settings, connections, Arc::new(app)));
+    Ok(Wired { door, metrics, upstreams: upstreams.into_values().collect() })
+}
+
+fn metrics(config: &Config) -> Result<Metrics, prometheus::Error> {
+    let routes: Vec<_> = config.routes.iter().map(|route| &*route.name).collect();
+    let upstreams: Vec<_> = config.upstreams.iter().map(|upstream| &*upstream.name).collect();
+    let mut hasher = DefaultHasher::new();
+    format!("{config:?}").hash(&mut hasher);
+    let config = format!("{:016x}", hasher.finish());
+    Metrics::new(&Labels { routes: &routes, upstreams: &upstreams, config: &config })
+}
+
+/// Opens the access log that the configuration names.
+pub(super) fn access_log(spec: &LogSpec) -> Result<AccessLog, AccessLogError> {
+    let sink = match &spec.access {
+        config::AccessLog::Stdout => Sink::Stdout,
+        config::AccessLog::Off => Sink::Off,
+        config::AccessLog::File(path) => Sink::File(path.clone()),
+    };
+    AccessLog::new(sink, format(spec.format))
+}
+
+/// Sets up the process log as the configuration says. A second call has no effect.
+pub fn init_logging(spec: &LogSpec) {
+    let level = match spec.level {
+        config::LogLevel::Error => LogLevel::Error,
+        config::LogLevel::Warn => LogLevel::Warn,
+        config::LogLevel::Info => LogLevel::Info,
+        config::LogLevel::Debug => LogLevel::Debug,
+    };
+    logging::init(level, format(spec.format));
+}
+
+fn format(format: config::LogFormat) -> LogFormat {
+    match format {
+        config::LogFormat::Text => LogFormat::Text,
+        config::LogFormat::Json => LogFormat::Json,
+    }
+}
+
+/// Looks names up and checks servers for as long as the process lives.
+pub(super) struct UpstreamService {
+    upstreams: Vec<Arc<Upstream>>,
+    over: watch::Receiver<bool>,
+}
+
+impl UpstreamService {
+    pub(super) fn new(upstreams: Vec<Arc<Upstream>>, over: watch::Receiver<bool>) -> Self {
+        Self { upstreams, over }
+    }
+}
+
+#[async_trait]
+impl Service for UpstreamService {
+    async fn start_service(&mut self, _fds: Option<ListenFds>, _shutdown: ShutdownWatch, _listeners_per_fd: usize) {
+        let mut running = tokio::task::JoinSet::new();
+        for upstream in self.upstreams.drain(..) {
+            let mut over = self.over.clone();
+            running.spawn(upstream.run(async move {
+                let _ = over.wait_for(|over| *over).await;
+            }));
+        }
+        running.join_all().await;
+    }
+
+    fn name(&self) -> &str {
+        "upstreams"
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(1)
+    }
+}
