@@ -156,12 +156,11 @@ impl Drain {
         Guard { shared: Arc::clone(&self.shared) }
     }
 
-    /// For one event stream, which can be told to end.
+    /// For one event stream, which can be told to end. It runs on a connection, whose guard counts it.
     #[must_use]
     pub fn stream_guard(&self, now: Instant) -> StreamGuard {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let mailbox = Arc::new(Mailbox::default());
-        let guard = self.guard();
         lock(&self.shared.streams).insert(id, Arc::clone(&mailbox));
         // A drain that began meanwhile may have looked before this stream was there.
         match self.phase() {
@@ -169,7 +168,7 @@ impl Drain {
             Phase::Draining => mailbox.post(Order::EndBy(now)),
             Phase::Cut => mailbox.post(Order::Cut),
         }
-        StreamGuard { id, mailbox, guard }
+        StreamGuard { id, mailbox, shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -190,7 +189,7 @@ impl Drop for Guard {
 pub struct StreamGuard {
     id: u64,
     mailbox: Arc<Mailbox>,
-    guard: Guard,
+    shared: Arc<Shared>,
 }
 
 impl StreamGuard {
@@ -209,7 +208,7 @@ impl StreamGuard {
 
 impl Drop for StreamGuard {
     fn drop(&mut self) {
-        lock(&self.guard.shared.streams).remove(&self.id);
+        lock(&self.shared.streams).remove(&self.id);
     }
 }
 

@@ -10,16 +10,16 @@ use crate::clock;
 #[tokio::test]
 async fn nothing_left_resolves_when_the_last_guard_is_dropped() {
     let drain = Drain::new();
-    let connection = drain.guard();
+    let (connection, other) = (drain.guard(), drain.guard());
     let stream = drain.stream_guard(clock::now());
-    assert_eq!(drain.running(), 2);
+    assert_eq!((drain.running(), drain.streams()), (2, 1));
     let mut waiting = tokio::spawn({
         let drain = drain.clone();
         async move { drain.nothing_left().await }
     });
     drop(connection);
-    assert!(tokio::time::timeout(Duration::from_millis(20), &mut waiting).await.is_err(), "a stream still runs");
-    drop(stream);
+    assert!(tokio::time::timeout(Duration::from_millis(20), &mut waiting).await.is_err(), "a connection still runs");
+    drop((stream, other));
     waiting.await.expect("resolves");
     assert_eq!((drain.running(), drain.streams()), (0, 0));
 }

@@ -108,12 +108,15 @@ impl Exchange<'_> {
                 }
                 return match permit.map_or_else(|| self.admit(&session), Ok) {
                     Ok(permit) => self.stream(session, answered, client, record, permit).await,
-                    // The upstream is closed with `answered`.
-                    Err(refusal) => self.over_cap(session, client, record, refusal).await,
+                    Err(refusal) => {
+                        drop(answered);
+                        self.over_cap(session, client, record, refusal).await
+                    }
                 };
             }
             Err(failure) => failure,
         };
+        drop(permit);
         match failure {
             Failure::ClientGone => {
                 record.over(499, Outcome::ClientGone);
@@ -155,6 +158,8 @@ impl Exchange<'_> {
         let key = self.hash_key(session);
         let mut tried: Vec<Arc<Server>> = Vec::new();
         let mut failed = None;
+        // It went out on a connection that turned out to be dead. Only once: from then on on fresh connections.
+        let mut sent_before = false;
         for _ in 0..MAX_SERVERS_TRIED {
             let wanted = Pick { pinned: pin.as_ref().map(|pin| pin.server.as_str()), hash_key: key.as_deref(), not: &tried };
             let picked = match upstream.pick(&wanted, clock::now()) {
@@ -168,7 +173,7 @@ impl Exchange<'_> {
             let Some(server) = picked else { break };
             record.asks(&server);
             let busy = server.busy();
-            let connection = match self.connect(&server, record, false).await {
+            let connection = match self.connect(&server, record, sent_before).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     failed = Some(unreachable(&error));
@@ -181,8 +186,16 @@ impl Exchange<'_> {
             let answered = match self.ask_on(session, connection, &head, busy).await {
                 // RFC 9112 section 9.3.1: idempotent, without a body, and not a byte of a response came.
                 Err(Failure::Stale(_)) if reused && self.request.method.is_idempotent() && !self.request.framing.has_body() => {
-                    let fresh = self.connect(&server, record, true).await.map_err(|error| unreachable(&error))?;
-                    self.ask_on(session, fresh, &head, server.busy()).await
+                    sent_before = true;
+                    match self.connect(&server, record, true).await {
+                        Ok(fresh) => self.ask_on(session, fresh, &head, server.busy()).await,
+                        // It restarts, most likely.
+                        Err(error) => {
+                            failed = Some(unreachable(&error));
+                            tried.push(server);
+                            continue;
+                        }
+                    }
                 }
                 other => other,
             };

@@ -17,7 +17,7 @@ fn explanation(status: u16) -> &'static str {
         408 => "The request did not arrive in time.",
         431 => "The request head is too large.",
         502 => "The server behind this proxy could not be reached, or its answer could not be understood.",
-        503 => "There is no capacity for this request right now.",
+        503 => "No server can take this request right now.",
         504 => "The server behind this proxy did not answer in time.",
         _ => "The request was refused.",
     }

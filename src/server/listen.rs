@@ -94,6 +94,7 @@ impl<A: Accept> Service for ListenService<A> {
 }
 
 async fn accept_loop<A: Accept>(listener: tokio::net::TcpListener, acceptor: Arc<A>, mut stop: watch::Receiver<bool>) {
+    let mut failing = false;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -101,10 +102,15 @@ async fn accept_loop<A: Accept>(listener: tokio::net::TcpListener, acceptor: Arc
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((socket, address)) => acceptor.accept(socket, address),
+            Ok((socket, address)) => {
+                failing = false;
+                acceptor.accept(socket, address);
+            }
             Err(error) if is_the_clients_fault(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "no connection can be accepted; with too many open files, raise `ulimit -n`");
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::error!(%error, "no connection can be accepted; with too many open files, raise `ulimit -n`");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

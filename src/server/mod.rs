@@ -7,6 +7,7 @@ mod wiring;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use pingora::apps::ServerApp;
 use pingora::apps::http_app::HttpServer;
@@ -14,6 +15,7 @@ use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use crate::admin::Admin;
 use crate::config::Config;
@@ -44,6 +46,8 @@ pub enum StartError {
     Bind(SocketAddr, std::io::Error),
     /// The access log cannot be written.
     AccessLog(AccessLogError),
+    /// The process may have too few descriptors to serve anything.
+    Descriptors(u64),
     /// Two metrics have the same name.
     Metrics(prometheus::Error),
 }
@@ -56,6 +60,10 @@ impl std::fmt::Display for StartError {
             }
             Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::AccessLog(error) => write!(f, "{error}"),
+            Self::Descriptors(few) => {
+                let needed = limits::FEWEST_DESCRIPTORS;
+                write!(f, "this process may have only {few} descriptors: raise `ulimit -n` to {needed} at least")
+            }
             Self::Metrics(error) => write!(f, "the metrics are inconsistent: {error}"),
         }
     }
@@ -93,10 +101,13 @@ impl Bound {
     /// Blocks; must not be called inside of a runtime.
     ///
     /// # Errors
-    /// [`StartError::Metrics`].
+    /// [`StartError::Descriptors`] or [`StartError::Metrics`].
     pub fn run(self, ready: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
         let Self { config, listeners, admin, log } = self;
         let descriptors = limits::raise_descriptors();
+        if let Some(few) = descriptors.filter(|few| *few < limits::FEWEST_DESCRIPTORS) {
+            return Err(StartError::Descriptors(few));
+        }
         let (threads, drain_spec) = (config.threads, config.drain);
         let log = Arc::new(log);
         let drain = Drain::new();
@@ -107,7 +118,7 @@ impl Bound {
         let mut server = Server::new_with_opt_and_conf(None, ServerConf { threads, ..ServerConf::default() });
         if let Some(listener) = admin {
             let app = Admin::new(metrics, drain, upstreams.clone(), log);
-            let app = AdminDoor(Arc::new(HttpServer::new_app(app)));
+            let app = AdminDoor { app: Arc::new(HttpServer::new_app(app)), places: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)) };
             server.add_service(ListenService::new("admin", vec![listener], Some(1), leaving.process_over(), app));
         }
         server.add_service(UpstreamService::new(upstreams, leaving.process_over()));
@@ -129,18 +140,27 @@ impl Accept for EdgeDoor {
     }
 }
 
+/// Connections of operators at once, and how long one may take: each has one answer. What they may not take is there for clients.
+const ADMIN_CONNECTIONS: usize = 32;
+const ADMIN_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Operators: a plain Pingora HTTP application.
-struct AdminDoor(Arc<HttpServer<Admin>>);
+struct AdminDoor {
+    app: Arc<HttpServer<Admin>>,
+    places: Arc<Semaphore>,
+}
 
 impl Accept for AdminDoor {
     fn accept(&self, socket: TcpStream, _address: SocketAddr) {
-        let app = Arc::clone(&self.0);
-        tokio::spawn(async move {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
+        let app = Arc::clone(&self.app);
+        tokio::spawn(tokio::time::timeout(ADMIN_PATIENCE, async move {
+            let _place = place;
             let (_keep_open, shutdown) = tokio::sync::watch::channel(false);
             let mut next: Option<pingora::protocols::Stream> = Some(Box::new(L4Stream::from(socket)));
             while let Some(stream) = next {
                 next = app.process_new(stream, &shutdown).await;
             }
-        });
+        }));
     }
 }

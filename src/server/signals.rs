@@ -65,7 +65,7 @@ impl Leaving {
         let before = self.metrics.streams_ended();
         tracing::info!(
             streams = self.drain.streams(),
-            running = self.drain.running(),
+            connections = self.drain.running(),
             lag_seconds = self.spec.lag.as_secs_f64(),
             spread_seconds = self.spec.spread.as_secs_f64(),
             deadline_seconds = self.spec.deadline.as_secs_f64(),
@@ -121,8 +121,8 @@ impl Signals {
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => tracing::warn!("HUP has no effect yet: restart to read the configuration again"),
                 _ = self.user1.recv() => {
+                    tracing::info!("USR1: opening the access log anew");
                     log.reopen();
-                    tracing::info!("USR1: the access log is opened anew");
                 }
                 _ = self.quit.recv() => tracing::warn!("QUIT has no effect yet: send TERM to leave"),
             }

@@ -9,6 +9,7 @@ use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use tokio::sync::watch;
 
+use super::limits;
 use crate::admission::{Admission, Connections};
 use crate::affinity::Sealer;
 use crate::config::{self, Config, LogSpec};
@@ -19,8 +20,8 @@ use crate::telemetry::logging::{self, LogFormat, LogLevel};
 use crate::telemetry::{Labels, Metrics};
 use crate::upstream::Upstream;
 
-/// Descriptors that connections of clients may not use: listeners, logs, the admin, health checks, names.
-const RESERVED_DESCRIPTORS: u64 = 64;
+/// Fewer connections than these are worth a word at the start.
+const FEW_CONNECTIONS: usize = 1000;
 
 /// What runs.
 pub(super) struct Wired {
@@ -51,9 +52,7 @@ pub(super) fn wire(
             })
         })
         .collect();
-    // A client's connection needs another one to its server.
-    let auto = descriptors.map(|all| usize::try_from(all.saturating_sub(RESERVED_DESCRIPTORS) / 2).unwrap_or(usize::MAX).max(1));
-    let connections = Connections::new(config.limits.connections.or(auto), config.limits.connections_per_client);
+    let connections = Connections::new(connections(&config, descriptors), config.limits.connections_per_client);
     let settings = DoorSettings {
         request_head_bytes: config.limits.request_head,
         request_head: config.timeouts.request_head,
@@ -73,6 +72,26 @@ pub(super) fn wire(
     };
     let door = Arc::new(Door::new(settings, connections, Arc::new(app)));
     Ok(Wired { door, metrics, upstreams: upstreams.into_values().collect() })
+}
+
+/// How many connections of clients are taken at once; says so where the kernel's limit is too low for what is wanted.
+fn connections(config: &Config, descriptors: Option<u64>) -> Option<usize> {
+    let fit = descriptors.map(limits::connections);
+    match (config.limits.connections, fit) {
+        (Some(wanted), Some(fit)) if wanted > fit => {
+            tracing::warn!(
+                wanted,
+                fit,
+                descriptors,
+                "limits.connections is more than fit: raise `ulimit -n` or systemd's LimitNOFILE"
+            );
+        }
+        (None, Some(fit)) if fit < FEW_CONNECTIONS => {
+            tracing::warn!(connections = fit, descriptors, "few connections fit: raise `ulimit -n` or systemd's LimitNOFILE");
+        }
+        _ => {}
+    }
+    config.limits.connections.or(fit)
 }
 
 fn metrics(config: &Config) -> Result<Metrics, prometheus::Error> {

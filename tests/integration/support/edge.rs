@@ -76,12 +76,7 @@ impl EdgeBuilder {
 
     /// Starts it without waiting.
     pub(crate) fn spawn(self, upstream: impl ToString) -> Starting {
-        let directory = tempfile::tempdir().expect("a directory for the configuration");
-        let path = directory.path().join("ssedge.yaml");
-        std::fs::write(&path, self.file(&upstream.to_string())).expect("the configuration can be written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ssedge"));
-        command.args(["run", "--config"]).arg(&path);
-        Starting { process: Process::spawn(command), _directory: directory }
+        Starting::with_file(&self.file(&upstream.to_string()))
     }
 }
 
@@ -161,6 +156,15 @@ pub(crate) struct Starting {
 }
 
 impl Starting {
+    fn with_file(text: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory for the configuration");
+        let path = directory.path().join("ssedge.yaml");
+        std::fs::write(&path, text).expect("the configuration can be written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ssedge"));
+        command.args(["run", "--config"]).arg(&path);
+        Self { process: Process::spawn(command), _directory: directory }
+    }
+
     async fn ready(mut self) -> Edge {
         let process = &mut self.process;
         let line = eventually("the start line", || {
@@ -205,6 +209,12 @@ impl Edge {
     /// In front of `upstream`, everything else by default.
     pub(crate) async fn start(upstream: impl ToString) -> Self {
         Self::with().start(upstream).await
+    }
+
+    /// With a configuration as it stands in a file: `upstreams`, `routes` and what else a test wants. Where to listen is given.
+    pub(crate) async fn of(yaml: &str) -> Self {
+        let places = "listeners: [ { address: \"127.0.0.1:0\" } ]\nadmin: { address: \"127.0.0.1:0\" }\nthreads: 2\n";
+        Starting::with_file(&format!("{places}{yaml}")).ready().await
     }
 
     /// The address of the first listener.
