@@ -16,6 +16,7 @@ mod forwarding;
 mod heartbeat;
 mod keys;
 mod pins;
+mod proof;
 mod real;
 mod regressions;
 mod requests;

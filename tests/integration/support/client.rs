@@ -175,6 +175,18 @@ impl Client {
         }
     }
 
+    /// The next `length` bytes of the body, which are text.
+    pub(crate) async fn takes(&mut self, length: usize) -> String {
+        within("the next bytes", async {
+            while self.body.len() < length && self.end.is_none() {
+                self.advance().await;
+            }
+        })
+        .await;
+        assert!(self.body.len() >= length, "got {:?} and the end {:?}", shown(&self.body), self.end);
+        String::from_utf8(self.body.drain(..length).collect()).expect("text")
+    }
+
     fn assert_agrees(&self, want: &[u8]) {
         let same = self.body.len().min(want.len());
         let (have, want_part) = (&self.body[..same], &want[..same]);
