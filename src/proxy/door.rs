@@ -107,7 +107,7 @@ impl Door {
             let (head, head_bytes) = match self.read_head(&mut socket, &mut ahead, first_wait).await {
                 Ok(head) => head,
                 Err(NoRequest::Quiet) => return,
-                Err(NoRequest::Refused(refusal)) => return self.refuse(socket, refusal, &client).await,
+                Err(NoRequest::Refused(refusal)) => return self.refuse(socket, refusal, &ahead, &client).await,
             };
             let mut transport = Transport::replaying(socket, ahead.freeze());
             if head.framing == RequestFraming::Chunked {
@@ -186,13 +186,14 @@ impl Door {
         }
     }
 
-    async fn refuse(&self, mut socket: TcpStream, refusal: Refusal, client: &Client) {
+    async fn refuse(&self, mut socket: TcpStream, refusal: Refusal, head: &[u8], client: &Client) {
         self.app.metrics.answered_without_route(StatusClass::of(refusal.status));
+        let (method, path) = request_line(head);
         let asked = Asked {
             client: client.address.ip().to_canonical(),
-            method: None,
+            method,
             host: None,
-            path: None,
+            path,
             route: None,
             upstream: None,
             server: None,
@@ -211,6 +212,15 @@ impl Door {
             linger(socket).await;
         }
     }
+}
+
+/// Method and target of a head that is refused, for the log only: as far as they can be told apart. The log escapes what it gets.
+fn request_line(head: &[u8]) -> (Option<&str>, Option<&[u8]>) {
+    let line = head.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty()).unwrap_or_default();
+    let mut parts = line.splitn(3, |byte| *byte == b' ');
+    let method = parts.next().and_then(|method| std::str::from_utf8(method).ok());
+    let method = method.filter(|method| (1..=32).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_alphabetic()));
+    (method, method.and(parts.next()).filter(|path| path.starts_with(b"/")))
 }
 
 /// Waits without a buffer: idle connections are many.
@@ -244,4 +254,18 @@ async fn linger(mut socket: TcpStream) {
         }
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::request_line;
+
+    #[test]
+    fn a_refused_head_is_logged_with_what_can_be_told_of_it() {
+        assert_eq!(request_line(b"GET /a?b HTTP/1.1\r\nHost: a b\r\n\r\n"), (Some("GET"), Some(b"/a?b".as_slice())));
+        assert_eq!(request_line(b"\r\nPOST /x\r\n"), (Some("POST"), Some(b"/x".as_slice())));
+        assert_eq!(request_line(b"GET http://a/ HTTP/1.1\r\n"), (Some("GET"), None));
+        assert_eq!(request_line(b"\x16\x03\x01\x02\x00 /a"), (None, None));
+        assert_eq!(request_line(b""), (None, None));
+    }
 }
