@@ -40,6 +40,7 @@ use crate::message::forwarded::ForwardedPolicy;
 use crate::route::{RouteTable, RouteTimeouts};
 use crate::upstream::UpstreamSpec;
 
+pub use crate::telemetry::logging::{LogFormat, LogLevel};
 pub use dump::dump;
 pub use error::{Place, Problem, Problems, Severity};
 pub use load::{load, parse};
@@ -125,30 +126,6 @@ pub struct LogSpec {
     pub format: LogFormat,
     /// Where the access log goes.
     pub access: AccessLog,
-}
-
-/// `log.level`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogLevel {
-    /// What broke.
-    Error,
-    /// What may break.
-    Warn,
-    /// What happened.
-    #[default]
-    Info,
-    /// And why.
-    Debug,
-}
-
-/// `log.format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// For people: `key=value`.
-    #[default]
-    Text,
-    /// For machines: one JSON object a line.
-    Json,
 }
 
 /// `log.access`.

@@ -16,7 +16,7 @@ use crate::config::{self, Config, LogSpec};
 use crate::drain::Drain;
 use crate::proxy::{App, Door, DoorSettings, RouteContext};
 use crate::telemetry::access_log::{AccessLog, AccessLogError, Sink};
-use crate::telemetry::logging::{self, LogFormat, LogLevel};
+use crate::telemetry::logging;
 use crate::telemetry::{Labels, Metrics};
 use crate::upstream::Upstream;
 
@@ -110,25 +110,12 @@ pub(super) fn access_log(spec: &LogSpec) -> Result<AccessLog, AccessLogError> {
         config::AccessLog::Off => Sink::Off,
         config::AccessLog::File(path) => Sink::File(path.clone()),
     };
-    AccessLog::new(sink, format(spec.format))
+    AccessLog::new(sink, spec.format)
 }
 
 /// Sets up the process log as the configuration says. A second call has no effect.
 pub fn init_logging(spec: &LogSpec) {
-    let level = match spec.level {
-        config::LogLevel::Error => LogLevel::Error,
-        config::LogLevel::Warn => LogLevel::Warn,
-        config::LogLevel::Info => LogLevel::Info,
-        config::LogLevel::Debug => LogLevel::Debug,
-    };
-    logging::init(level, format(spec.format));
-}
-
-fn format(format: config::LogFormat) -> LogFormat {
-    match format {
-        config::LogFormat::Text => LogFormat::Text,
-        config::LogFormat::Json => LogFormat::Json,
-    }
+    logging::init(spec.level, spec.format);
 }
 
 /// Looks names up and checks servers for as long as the process lives.

@@ -147,3 +147,16 @@ async fn the_access_log_goes_to_a_file_in_json_and_usr1_opens_it_anew() {
     assert!(has(&moved, "/after").is_none());
     assert_eq!(edge.process().stdout().lines().count(), 1, "nothing but the start line");
 }
+
+#[tokio::test]
+async fn log_level_decides_what_the_process_log_says() {
+    let origin = Origin::start(Script::answer("ok")).await;
+    let mut quiet = edge(&origin, "", "log: { level: error }\n").await;
+    quiet.signal("TERM");
+    assert_eq!(quiet.exit_code().await, Some(0));
+    assert_eq!(quiet.process().log(), "", "nothing broke");
+    let mut usual = edge(&origin, "", "").await;
+    usual.signal("TERM");
+    assert_eq!(usual.exit_code().await, Some(0));
+    assert!(usual.process().log().contains("leaving: "), "{}", usual.process().log());
+}
