@@ -1,4 +1,4 @@
-//! HTTP/1 heads: judged as raw bytes, rebuilt for the other side, stripped of what belongs to one connection only.
+//! HTTP heads: judged as they came, rebuilt for the other side, stripped of what belongs to one connection only.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -7,6 +7,7 @@
 //! | [`request`] | the request head that goes upstream; its framing is built, never copied |
 //! | [`response_head`] | a raw response head, judged before it is believed |
 //! | [`response`] | the response head that goes downstream, and what it says of an event stream |
+//! | [`http2`] | HTTP/2 heads, judged and brought into the form of the others; and back |
 //! | [`framing`] | HTTP/1.1 bodies, decoded and encoded as their bytes come |
 //! | `hop_by_hop` | fields that end at this hop |
 //! | [`forwarded`] | what the upstream is told of the client |
@@ -15,7 +16,7 @@
 //! | [`client_kind`] | which parser a client most likely has |
 //!
 //! Pure: no sockets, no clock, nothing of ours imported. It must never repair a head: what two parsers could read in two ways is
-//! refused. Serves RFC 9110 (semantics) and RFC 9112 (HTTP/1.1 messages).
+//! refused. Serves RFC 9110 (semantics), RFC 9112 (HTTP/1.1 messages) and section 8 of RFC 9113 (HTTP/2).
 
 pub mod client_kind;
 pub mod cookie;
@@ -25,6 +26,7 @@ pub mod framing;
 mod grammar;
 pub mod head_end;
 mod hop_by_hop;
+pub mod http2;
 pub mod request;
 pub mod request_head;
 mod request_line;
@@ -38,17 +40,19 @@ pub use request_head::{Refusal, RequestFraming, RequestHead};
 pub use response::ResponseFacts;
 pub use response_head::{ResponseFraming, ResponseHead};
 
-/// The two versions of HTTP/1 that may pass.
+/// The versions that may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
     /// HTTP/1.0: no chunked coding, connections close by default.
     Http10,
     /// HTTP/1.1.
     Http11,
+    /// HTTP/2: bodies end with the stream, and the connection is no message's business.
+    Http2,
 }
 
 impl Version {
-    /// Reads `HTTP/1.0` or `HTTP/1.1`, in exactly this case (RFC 9112 section 2.3).
+    /// Reads `HTTP/1.0` or `HTTP/1.1`, the versions of a head in text, in exactly this case (RFC 9112 section 2.3).
     fn parse(text: &[u8]) -> Option<Self> {
         match text {
             b"HTTP/1.1" => Some(Self::Http11),
@@ -59,7 +63,11 @@ impl Version {
 
     /// Whether the sender keeps its connection, by the options of its `Connection` fields (RFC 9112 section 9.3).
     fn keeps_alive(self, options: grammar::ConnectionOptions) -> bool {
-        !options.close && (self == Self::Http11 || options.keep_alive)
+        match self {
+            Self::Http10 => !options.close && options.keep_alive,
+            Self::Http11 => !options.close,
+            Self::Http2 => true,
+        }
     }
 }
 

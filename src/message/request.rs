@@ -2,7 +2,8 @@
 //!
 //! Always HTTP/1.1, in origin form, with exactly one `Host` and with framing that is built from what was judged, never copied: that is
 //! what keeps one request one request (RFC 9112 section 11.2). Fields of the connection stay here (RFC 9110 section 7.6.1). Every other
-//! field passes with its case, its order and its duplicates. No `Connection` is written, since HTTP/1.1 keeps connections by default,
+//! field passes with its case, its order and its duplicates. What came over HTTP/2 was brought into the same form first
+//! ([`super::http2::request`]). No `Connection` is written, since HTTP/1.1 keeps connections by default,
 //! and no `Via`.
 //!
 //! `Expect` stays here too: the door answers `100 Continue` itself when the exchange is about to read the body, which RFC 9110 section
@@ -31,7 +32,7 @@ pub struct BuildOptions<'a> {
 
 /// A head that cannot be written for the upstream. Never the case for one that was judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unbuildable(&'static str);
+pub struct Unbuildable(pub(super) &'static str);
 
 impl fmt::Display for Unbuildable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,12 +98,10 @@ fn is_built_anew(name: &[u8]) -> bool {
     [&b"host"[..], b"content-length", b"expect"].iter().any(|candidate| candidate.eq_ignore_ascii_case(name))
 }
 
-/// RFC 9112 section 3.2.2: the authority of an absolute form replaces `Host`. Over HTTP/2 it stands in the URI.
+/// RFC 9112 section 3.2.2: the authority of an absolute form replaces `Host`.
 fn host(down: &RequestHeader, absolute: Option<Absolute<'_>>, default: &str) -> Result<HeaderValue, Unbuildable> {
-    let authority =
-        absolute.map(|absolute| absolute.authority).or_else(|| down.uri.authority().map(|authority| authority.as_str().as_bytes()));
-    match (authority, down.headers.get(HOST)) {
-        (Some(authority), _) => HeaderValue::from_bytes(authority).map_err(|_| Unbuildable("its host")),
+    match (absolute, down.headers.get(HOST)) {
+        (Some(absolute), _) => HeaderValue::from_bytes(absolute.authority).map_err(|_| Unbuildable("its host")),
         (None, Some(host)) => Ok(host.clone()),
         (None, None) => HeaderValue::from_str(default).map_err(|_| Unbuildable("the default host")),
     }

@@ -23,18 +23,18 @@ pub struct RequestHead {
     pub framing: RequestFraming,
     /// The client waits for `100 Continue` before it sends its body. Never true without a body or on HTTP/1.0.
     pub expect_continue: bool,
-    /// The client keeps the connection after this exchange.
+    /// The client keeps the connection after this exchange. Always so over HTTP/2.
     pub keep_alive: bool,
 }
 
 /// How a request body is delimited (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestFraming {
-    /// Neither field: no body.
+    /// Neither field: no body. Over HTTP/2, the head ended the stream.
     None,
     /// `Content-Length`, in bytes.
     Length(u64),
-    /// `Transfer-Encoding: chunked`.
+    /// A length that the head does not say: `Transfer-Encoding: chunked`; over HTTP/2, up to END_STREAM.
     Chunked,
 }
 
@@ -60,6 +60,11 @@ impl Refusal {
         Self { status: 400, reason }
     }
 }
+
+pub(super) const TOO_MANY_FIELDS: Refusal = Refusal { status: 431, reason: "too many header fields" };
+pub(super) const NAME_TOO_LONG: Refusal = Refusal { status: 431, reason: "a field name is too long" };
+/// RFC 9110 section 10.1.1: there is one expectation. Whoever expects something else learns that it will not be met.
+pub(super) const UNKNOWN_EXPECTATION: Refusal = Refusal { status: 417, reason: "Expect names something else than 100-continue" };
 
 /// Judges `head`, which reaches exactly to the end of its blank line (see [`super::HeadScanner`]).
 ///
@@ -99,10 +104,10 @@ impl<'a> Fields<'a> {
     fn add(&mut self, field: Field<'a>) -> Result<(), Refusal> {
         self.count += 1;
         if self.count > MAX_FIELDS {
-            return Err(Refusal { status: 431, reason: "too many header fields" });
+            return Err(TOO_MANY_FIELDS);
         }
         if field.name.len() > MAX_FIELD_NAME {
-            return Err(Refusal { status: 431, reason: "a field name is too long" });
+            return Err(NAME_TOO_LONG);
         }
         if field.is("host") {
             if self.host.replace(field.value).is_some() {
@@ -120,9 +125,8 @@ impl<'a> Fields<'a> {
         } else if field.is("connection") {
             self.connection.add(field.value);
         } else if field.is("expect") {
-            // RFC 9110 section 10.1.1: there is one expectation. Whoever expects something else learns that it will not be met.
             if !field.value.eq_ignore_ascii_case(b"100-continue") {
-                return Err(Refusal { status: 417, reason: "Expect names something else than 100-continue" });
+                return Err(UNKNOWN_EXPECTATION);
             }
             self.expects_continue = true;
         }

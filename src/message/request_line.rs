@@ -18,6 +18,12 @@ pub(super) const MAX_TARGET: usize = 65_533;
 
 pub(super) const METHOD_TOO_LONG: Refusal = Refusal { status: 501, reason: "the method is longer than any that exists" };
 
+pub(super) const TARGET_TOO_LONG: Refusal = Refusal { status: 414, reason: "the target is too long" };
+
+/// A gateway has no tunnel to offer to anybody: not implemented (RFC 9110 section 9.1), rather than 405, which would owe the client an
+/// Allow field for a target that is no resource of ours.
+pub(super) const CONNECT: Refusal = Refusal { status: 501, reason: "CONNECT is not implemented here" };
+
 /// A request line that may pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RequestLine<'a> {
@@ -75,12 +81,10 @@ pub(super) fn parse(line: &[u8]) -> Result<RequestLine<'_>, Refusal> {
     let version = parse_version(version)?;
     let method = http::Method::from_bytes(method).map_err(|_| Refusal::malformed("the method is not a token"))?;
     if target.len() > MAX_TARGET {
-        return Err(Refusal { status: 414, reason: "the target is too long" });
+        return Err(TARGET_TOO_LONG);
     }
     if method == http::Method::CONNECT {
-        // A gateway has no tunnel to offer to anybody: not implemented (RFC 9110 section 9.1), rather than 405, which would owe the
-        // client an Allow field for a target that is no resource of ours.
-        return Err(Refusal { status: 501, reason: "CONNECT is not implemented here" });
+        return Err(CONNECT);
     }
     let target = parse_target(target, &method).map_err(Refusal::malformed)?;
     Ok(RequestLine { method, target, version })
@@ -99,7 +103,8 @@ fn parse_version(text: &[u8]) -> Result<Version, Refusal> {
     }
 }
 
-fn parse_target<'a>(target: &'a [u8], method: &http::Method) -> Result<Target<'a>, Reason> {
+/// Judges a target, which may have any form but that of CONNECT.
+pub(super) fn parse_target<'a>(target: &'a [u8], method: &http::Method) -> Result<Target<'a>, Reason> {
     if target == b"*" {
         return if method == http::Method::OPTIONS { Ok(Target::Asterisk) } else { Err("the target * belongs to OPTIONS alone") };
     }

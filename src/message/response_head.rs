@@ -9,6 +9,10 @@ use super::grammar::{CONTROL_BYTE, ConnectionOptions, Field, Lines, MAX_FIELD_NA
 /// Most field lines that may pass: what the parsers behind us take.
 pub const MAX_FIELDS: usize = 256;
 
+pub(super) const TOO_MANY_FIELDS: Reason = "too many header fields, or too long a field name";
+pub(super) const TWO_LENGTHS: Reason = "two different Content-Lengths";
+pub(super) const LENGTH_WITHOUT_BODY: Reason = "Content-Length on a status that has no body";
+
 /// A response head that may pass, as far as the connection is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResponseHead {
@@ -29,9 +33,9 @@ pub enum ResponseFraming {
     None,
     /// `Content-Length`, in bytes.
     Length(u64),
-    /// `Transfer-Encoding: chunked`.
+    /// `Transfer-Encoding: chunked`; over HTTP/2, up to END_STREAM.
     Chunked,
-    /// Up to the close of the connection.
+    /// Up to the close of the connection. Never so over HTTP/2.
     CloseDelimited,
 }
 
@@ -83,13 +87,13 @@ impl<'a> Fields<'a> {
     fn add(&mut self, field: Field<'a>) -> Result<(), Reason> {
         self.count += 1;
         if self.count > MAX_FIELDS || field.name.len() > MAX_FIELD_NAME {
-            return Err("too many header fields, or too long a field name");
+            return Err(TOO_MANY_FIELDS);
         }
         if field.is("content-length") {
             // RFC 9110 section 8.6 lets a proxy take the same number twice, and some servers behind some proxies write it so.
             let length = content_length(field.value)?;
             if self.content_length.replace(length).is_some_and(|other| other != length) {
-                return Err("two different Content-Lengths");
+                return Err(TWO_LENGTHS);
             }
         } else if field.is("transfer-encoding") {
             if self.transfer_encoding.replace(field.value).is_some() {
@@ -120,7 +124,7 @@ impl<'a> Fields<'a> {
         // RFC 9110 section 8.6 forbids the field here, and servers that write a zero mean no harm by it. Any other number leaves open
         // whether bytes follow.
         if never_has_body && self.content_length.is_some_and(|length| length > 0) {
-            return Err("Content-Length on a status that has no body");
+            return Err(LENGTH_WITHOUT_BODY);
         }
         if never_has_body || status == 304 || method == http::Method::HEAD {
             return Ok(ResponseFraming::None);

@@ -79,12 +79,15 @@ impl Exchange<'_> {
         header.set_version(http::Version::HTTP_11);
         match framing {
             ResponseFraming::None | ResponseFraming::Length(_) => false,
-            ResponseFraming::Chunked | ResponseFraming::CloseDelimited if self.request.version == Version::Http11 => {
-                // The name is valid and the value is a constant.
-                let _ = header.insert_header(http::header::TRANSFER_ENCODING, "chunked");
-                false
-            }
-            ResponseFraming::Chunked | ResponseFraming::CloseDelimited => true,
+            ResponseFraming::Chunked | ResponseFraming::CloseDelimited => match self.request.version {
+                Version::Http10 => true,
+                Version::Http11 => {
+                    // The name is valid and the value is a constant.
+                    let _ = header.insert_header(http::header::TRANSFER_ENCODING, "chunked");
+                    false
+                }
+                Version::Http2 => false,
+            },
         }
     }
 

@@ -1,4 +1,4 @@
-//! The upstream's request, field by field on the wire.
+//! The upstream's request, field by field on the wire. What comes over HTTP/2 is tested in `http2`.
 
 use bytes::BytesMut;
 use pingora::http::RequestHeader;
@@ -96,13 +96,6 @@ fn a_request_without_host_gets_the_upstreams_own() {
 fn a_default_host_that_is_no_field_value_is_an_error_and_no_panic() {
     let (header, framing) = down("GET / HTTP/1.0\r\n\r\n");
     assert!(build(&header, framing, BuildOptions { default_host: "a\r\nb", ..OPTIONS }).is_err());
-}
-
-#[test]
-fn an_http_2_request_gets_its_host_from_its_authority() {
-    let parts = http::Request::get("https://a:8/x?y").header("accept", "b").body(()).unwrap().into_parts().0;
-    let header = build(&RequestHeader::from(parts), RequestFraming::None, OPTIONS).unwrap();
-    assert_eq!(wire(&header), "GET /x?y HTTP/1.1\r\nHost: a:8\r\naccept: b\r\n\r\n");
 }
 
 #[test]
