@@ -1,4 +1,4 @@
-//! Fields taken out of a request head, or given another value, with all others where they were.
+//! Fields taken out of a head, or given another value, with all others where they were.
 //!
 //! Pingora's own removal moves the last field into the gap, so a head whose order must stay is written anew. Field lines of one name
 //! come together, as the map keeps them; between names the order is the sender's (RFC 9110 section 5.3).

@@ -12,6 +12,7 @@
 //! | `hop_by_hop` | fields that end at this hop |
 //! | [`forwarded`] | what the upstream is told of the client |
 //! | [`cookie`] | one cookie among others, found or taken out |
+//! | `coding` | content codings: which a response has, whether gzip is offered |
 //! | `edit` | fields taken out of a head without moving the others |
 //! | [`client_kind`] | which parser a client most likely has |
 //!
@@ -19,6 +20,7 @@
 //! refused. Serves RFC 9110 (semantics), RFC 9112 (HTTP/1.1 messages) and section 8 of RFC 9113 (HTTP/2).
 
 pub mod client_kind;
+mod coding;
 pub mod cookie;
 mod edit;
 pub mod forwarded;
@@ -34,8 +36,9 @@ pub mod response;
 pub mod response_head;
 
 pub use client_kind::{Client, ClientKind};
+pub use coding::Coding;
 pub use head_end::{HeadEnd, HeadScanner};
-pub use request::{BuildOptions, Unbuildable};
+pub use request::{AcceptCoding, BuildOptions, Unbuildable};
 pub use request_head::{Refusal, RequestFraming, RequestHead};
 pub use response::ResponseFacts;
 pub use response_head::{ResponseFraming, ResponseHead};

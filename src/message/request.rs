@@ -16,6 +16,7 @@ use http::HeaderValue;
 use http::header::HOST;
 use pingora::http::{HeaderNameVariant, Method, RequestHeader, Version};
 
+use super::coding;
 use super::hop_by_hop::HopByHop;
 use super::request_head::RequestFraming;
 use super::request_line::Absolute;
@@ -25,9 +26,20 @@ use super::request_line::Absolute;
 pub struct BuildOptions<'a> {
     /// `Host` where the client sent none, which HTTP/1.0 allows: the upstream's own address.
     pub default_host: &'a str,
-    /// The client asks for an event stream: its `Accept` names the type. Then no coding is offered to the upstream, since a coded
-    /// stream can neither be seen through nor be kept alive.
-    pub stream_intent: bool,
+    /// Which codings are offered to the upstream.
+    pub accept: AcceptCoding,
+}
+
+/// What becomes of the client's `Accept-Encoding`. A coded stream can be seen through and be kept alive only if we can decode it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcceptCoding {
+    /// It passes as it came.
+    AsAsked,
+    /// No coding: the client asks for an event stream, since its `Accept` names the type.
+    Identity,
+    /// What we can decode: `gzip` if the client offers it, no coding otherwise. For requests whose answer may be an event stream though
+    /// nothing in them says so, as POST to an LLM.
+    GzipOrIdentity,
 }
 
 /// A head that cannot be written for the upstream. Never the case for one that was judged.
@@ -56,8 +68,8 @@ pub fn build(down: &RequestHeader, framing: RequestFraming, options: BuildOption
     up.append_header("Host", host(down, absolute, options.default_host)?).map_err(|_| Unbuildable("its host"))?;
 
     let dropped = HopByHop::of(&down.headers);
-    let identity = HeaderValue::from_static("identity");
-    let mut coding_is_settled = !options.stream_intent;
+    let coding = offered_coding(down, options.accept);
+    let mut coding_is_settled = coding.is_none();
     down.map(|name, value| {
         let bytes = match &name {
             HeaderNameVariant::Case(name) => name.as_slice(),
@@ -67,12 +79,13 @@ pub fn build(down: &RequestHeader, framing: RequestFraming, options: BuildOption
             return Ok(());
         }
         let mut value = value;
-        if options.stream_intent && bytes.eq_ignore_ascii_case(b"accept-encoding") {
-            if coding_is_settled {
+        if let Some(coding) = &coding
+            && bytes.eq_ignore_ascii_case(b"accept-encoding")
+        {
+            if std::mem::replace(&mut coding_is_settled, true) {
                 return Ok(());
             }
-            coding_is_settled = true;
-            value = &identity;
+            value = coding;
         }
         match name {
             HeaderNameVariant::Case(name) => up.append_header(name.clone(), value.clone())?,
@@ -81,8 +94,8 @@ pub fn build(down: &RequestHeader, framing: RequestFraming, options: BuildOption
         Ok(())
     })
     .map_err(|_| Unbuildable("a field"))?;
-    if !coding_is_settled {
-        up.append_header("Accept-Encoding", identity).map_err(|_| Unbuildable("a field"))?;
+    if let Some(coding) = coding.filter(|_| !coding_is_settled) {
+        up.append_header("Accept-Encoding", coding).map_err(|_| Unbuildable("a field"))?;
     }
     match framing {
         RequestFraming::None => Ok(false),
@@ -91,6 +104,15 @@ pub fn build(down: &RequestHeader, framing: RequestFraming, options: BuildOption
     }
     .map_err(|_| Unbuildable("its framing"))?;
     Ok(up)
+}
+
+/// What `Accept-Encoding` says to the upstream, if it is not the client's own.
+fn offered_coding(down: &RequestHeader, accept: AcceptCoding) -> Option<HeaderValue> {
+    match accept {
+        AcceptCoding::AsAsked => None,
+        AcceptCoding::GzipOrIdentity if coding::offers_gzip(&down.headers) => Some(HeaderValue::from_static("gzip")),
+        AcceptCoding::Identity | AcceptCoding::GzipOrIdentity => Some(HeaderValue::from_static("identity")),
+    }
 }
 
 /// Fields of which the client's own are never copied, beside those of the connection.

@@ -4,10 +4,12 @@
 //! what the upstream said end to end. RFC 9110 section 7.6.1 (what ends here), RFC 9111 section 5.2 (`Cache-Control`).
 
 use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use pingora::http::{HeaderNameVariant, ResponseHeader};
 
-use super::grammar::{list, trim};
+use super::coding::Coding;
+use super::edit::Edit;
+use super::grammar::trim;
 use super::hop_by_hop::HopByHop;
 
 /// Removes what belongs to the upstream's connection. How the body is delimited towards the client is the caller's to say.
@@ -17,9 +19,9 @@ use super::hop_by_hop::HopByHop;
 pub fn strip_hop_by_hop(header: &mut ResponseHeader) {
     let dropped = HopByHop::of(&header.headers);
     let mut length_seen = header.status.is_informational() || header.status == 204;
-    let kept = filtered(header, |name| {
+    let kept = edited(header, |name, _| {
         let repeated = name.eq_ignore_ascii_case(b"content-length") && std::mem::replace(&mut length_seen, true);
-        !repeated && !dropped.includes(name)
+        if repeated || dropped.includes(name) { Edit::Drop } else { Edit::Keep }
     });
     *header = kept;
 }
@@ -30,7 +32,7 @@ pub fn strip_hop_by_hop(header: &mut ResponseHeader) {
 /// Of `Cache-Control: no-cache, no-transform` the missing ones come as one more line; the upstream's own directives stay as they are,
 /// `no-store` included.
 pub fn prepare_event_stream(header: &mut ResponseHeader) {
-    *header = filtered(header, |name| !name.eq_ignore_ascii_case(b"content-length"));
+    *header = edited(header, |name, _| if name.eq_ignore_ascii_case(b"content-length") { Edit::Drop } else { Edit::Keep });
     insert(header, "X-Accel-Buffering", "no");
     let no_cache = has_directive(header, |directive| directive.eq_ignore_ascii_case(b"no-cache"));
     let missing = match (no_cache, says_no_transform(header)) {
@@ -42,12 +44,30 @@ pub fn prepare_event_stream(header: &mut ResponseHeader) {
     header.append_header("Cache-Control", HeaderValue::from_static(missing)).expect("one more valid field fits in a head");
 }
 
+/// Makes a head say that its body is not coded, since we decode it: `Content-Encoding` goes, and with it the length and the strength of
+/// the `ETag`, which were those of the coded bytes (RFC 9110 section 8.8.3.3).
+///
+/// Decoding transforms: a response whose own `Cache-Control` says `no-transform`, or that carries a digest, keeps its coding (section
+/// 7.7; [`ResponseFacts::no_transform`], [`ResponseFacts::digested`]).
+pub fn remove_coding(header: &mut ResponseHeader) {
+    *header = edited(header, |name, value| {
+        if name.eq_ignore_ascii_case(b"content-encoding") || name.eq_ignore_ascii_case(b"content-length") {
+            return Edit::Drop;
+        }
+        if name.eq_ignore_ascii_case(b"etag") && value.as_bytes().starts_with(b"\"") {
+            let weak = HeaderValue::from_bytes(&[b"W/", value.as_bytes()].concat());
+            return Edit::Replace(weak.expect("a valid value behind two letters is one"));
+        }
+        Edit::Keep
+    });
+}
+
 fn insert(header: &mut ResponseHeader, name: &'static str, value: &'static str) {
     header.insert_header(name, HeaderValue::from_static(value)).expect("a valid name and value");
 }
 
-/// `header` with the fields whose name `keep` allows. Removing them one by one would move others out of their order.
-fn filtered(header: &ResponseHeader, mut keep: impl FnMut(&[u8]) -> bool) -> ResponseHeader {
+/// `header` with its fields as `judge` wants them. Removing them one by one would move others out of their order.
+fn edited(header: &ResponseHeader, mut judge: impl FnMut(&[u8], &HeaderValue) -> Edit) -> ResponseHeader {
     let size = Some(header.headers.len());
     let copy = if header.has_case() {
         ResponseHeader::build(header.status, size)
@@ -60,12 +80,20 @@ fn filtered(header: &ResponseHeader, mut keep: impl FnMut(&[u8]) -> bool) -> Res
     *copy.extensions_mut() = header.extensions.clone();
     header
         .map(|name, value| {
+            let bytes = match &name {
+                HeaderNameVariant::Case(name) => name.as_slice(),
+                HeaderNameVariant::Titled(name) => name.as_bytes(),
+            };
+            let value = match judge(bytes, value) {
+                Edit::Keep => value.clone(),
+                Edit::Replace(value) => value,
+                Edit::Drop => return Ok(()),
+            };
             match name {
-                HeaderNameVariant::Case(name) if keep(name.as_slice()) => copy.append_header(name.clone(), value.clone()),
-                HeaderNameVariant::Titled(name) if keep(name.as_bytes()) => copy.append_header(name.to_owned(), value.clone()),
-                _ => Ok(false),
-            }
-            .map(|_| ())
+                HeaderNameVariant::Case(name) => copy.append_header(name.clone(), value)?,
+                HeaderNameVariant::Titled(name) => copy.append_header(name.to_owned(), value)?,
+            };
+            Ok(())
         })
         .expect("the fields are valid already, and no more than before");
     copy
@@ -78,8 +106,8 @@ pub struct ResponseFacts<'a> {
     pub status: u16,
     /// The value of `Content-Type`; `None` without one, or with several, which two clients may read in two ways.
     pub media_type: Option<&'a [u8]>,
-    /// `Content-Encoding` names something else than `identity`: the body's bytes are not events to us.
-    pub encoded: bool,
+    /// What `Content-Encoding` says: unless it is [`Coding::Identity`], the body's bytes are not events yet.
+    pub coding: Coding,
     /// `Content-Digest` or `Repr-Digest` is there (RFC 9530): another byte would break it.
     pub digested: bool,
     /// The upstream itself said `Cache-Control: no-transform`.
@@ -91,11 +119,10 @@ impl<'a> ResponseFacts<'a> {
     #[must_use]
     pub fn of(header: &'a ResponseHeader) -> Self {
         let mut types = header.headers.get_all(CONTENT_TYPE).iter();
-        let is_identity = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
         Self {
             status: header.status.as_u16(),
             media_type: types.next().filter(|_| types.next().is_none()).map(HeaderValue::as_bytes),
-            encoded: header.headers.get_all(CONTENT_ENCODING).iter().any(|value| !list(value.as_bytes()).all(is_identity)),
+            coding: Coding::of(&header.headers),
             digested: ["content-digest", "repr-digest"].iter().any(|name| header.headers.contains_key(*name)),
             no_transform: says_no_transform(header),
         }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v1::client::HttpSession as UpstreamSession;
@@ -24,7 +24,8 @@ use crate::affinity::{self, Pin};
 use crate::client_id::{self, ClientKey};
 use crate::clock;
 use crate::message::{
-    BuildOptions, RequestHead, ResponseFacts, ResponseFraming, ResponseHead, Version, forwarded, request, response, response_head,
+    AcceptCoding, BuildOptions, RequestHead, ResponseFacts, ResponseFraming, ResponseHead, Version, forwarded, request, response,
+    response_head,
 };
 use crate::route::Route;
 use crate::sse;
@@ -264,7 +265,12 @@ impl Exchange<'_> {
         peer: IpAddr,
         stream_intent: bool,
     ) -> Result<RequestHeader, Failure> {
-        let options = BuildOptions { default_host: server.host(), stream_intent };
+        let accept = match self.request.method {
+            _ if stream_intent => AcceptCoding::Identity,
+            Method::POST => AcceptCoding::GzipOrIdentity,
+            _ => AcceptCoding::AsAsked,
+        };
+        let options = BuildOptions { default_host: server.host(), accept };
         let built = request::build(session.req_header(), self.request.framing, options);
         let mut head = built.map_err(|_| Failure::Client(400, "no request can be built from it"))?;
         let hop = self.app.hop(peer, self.client, session);

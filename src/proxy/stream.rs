@@ -16,7 +16,7 @@ use crate::admission::Permit;
 use crate::client_id::ClientKey;
 use crate::clock;
 use crate::message::framing::Framing;
-use crate::message::{self, ResponseFacts, ResponseFraming, Version, response};
+use crate::message::{self, Coding, ResponseFacts, ResponseFraming, Version, response};
 use crate::stream::{StreamFacts, StreamKind, StreamState};
 
 impl Exchange<'_> {
@@ -87,7 +87,7 @@ impl Exchange<'_> {
         StreamFacts {
             kind: if self.request.method == Method::GET { StreamKind::Subscription } else { StreamKind::Finite },
             status_ok: header.status == StatusCode::OK,
-            opaque: facts.encoded,
+            opaque: facts.coding != Coding::Identity,
             digested: facts.digested,
             no_transform: facts.no_transform,
             line_frames_only: message::Client::of(&session.req_header().headers).wants_line_frames(),

@@ -6,11 +6,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::{client_response, request, response, takes_trailers, upstream_request};
-use crate::message::request::{self, BuildOptions};
+use crate::message::request::{self, AcceptCoding, BuildOptions};
 use crate::message::request_head::{MAX_FIELDS, Refusal, RequestFraming, RequestHead};
 use crate::message::{ResponseFraming, Version, response_head};
 
-pub(super) const OPTIONS: BuildOptions<'static> = BuildOptions { default_host: "default", stream_intent: false };
+pub(super) const OPTIONS: BuildOptions<'static> = BuildOptions { default_host: "default", accept: AcceptCoding::AsAsked };
 
 /// A request as the h2 crate hands it out. Without an authority it drops the scheme, as `Uri` cannot hold one alone.
 struct Asked {

@@ -4,10 +4,10 @@ use bytes::BytesMut;
 use pingora::http::RequestHeader;
 use proptest::prelude::*;
 
-use super::{BuildOptions, build};
+use super::{AcceptCoding, BuildOptions, build};
 use crate::message::request_head::{self, RequestFraming};
 
-const OPTIONS: BuildOptions<'static> = BuildOptions { default_host: "127.0.0.1:3000", stream_intent: false };
+const OPTIONS: BuildOptions<'static> = BuildOptions { default_host: "127.0.0.1:3000", accept: AcceptCoding::AsAsked };
 
 /// A head as Pingora would hand it to us, and the framing that was judged.
 fn down(head: &str) -> (RequestHeader, RequestFraming) {
@@ -100,7 +100,7 @@ fn a_default_host_that_is_no_field_value_is_an_error_and_no_panic() {
 
 #[test]
 fn stream_intent_offers_no_coding_and_everything_else_is_left_alone() {
-    let intent = BuildOptions { stream_intent: true, ..OPTIONS };
+    let intent = BuildOptions { accept: AcceptCoding::Identity, ..OPTIONS };
     assert_eq!(
         built_with("GET / HTTP/1.1\r\nHost: a\r\naccept-encoding: gzip\r\nA: b\r\nAccept-Encoding: br\r\n\r\n", intent),
         "GET / HTTP/1.1\r\nHost: a\r\naccept-encoding: identity\r\nA: b\r\n\r\n",
@@ -118,6 +118,22 @@ fn stream_intent_offers_no_coding_and_everything_else_is_left_alone() {
     );
 }
 
+#[test]
+fn what_may_turn_out_to_be_a_stream_offers_what_we_can_decode_exactly_once() {
+    let narrow = BuildOptions { accept: AcceptCoding::GzipOrIdentity, ..OPTIONS };
+    for (fields, offered) in [
+        ("accept-encoding: br, gzip\r\nA: b\r\nAccept-Encoding: zstd\r\n", "accept-encoding: gzip\r\nA: b\r\n"),
+        ("accept-encoding: br\r\nA: b\r\nAccept-Encoding: X-GZIP;q=0.5\r\n", "accept-encoding: gzip\r\nA: b\r\n"),
+        ("A: b\r\nAccept-Encoding: br\r\n", "A: b\r\nAccept-Encoding: identity\r\n"),
+        ("A: b\r\nAccept-Encoding: *\r\n", "A: b\r\nAccept-Encoding: identity\r\n"),
+        ("A: b\r\n", "A: b\r\nAccept-Encoding: identity\r\n"),
+        ("Connection: accept-encoding\r\nAccept-Encoding: gzip\r\nA: b\r\n", "A: b\r\nAccept-Encoding: gzip\r\n"),
+    ] {
+        let built = built_with(&format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), narrow);
+        assert_eq!(built, format!("POST / HTTP/1.1\r\nHost: a\r\n{offered}\r\n"));
+    }
+}
+
 proptest! {
     #![proptest_config(crate::message::proptest_config(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proptest-regressions/message-request.txt")))]
 
@@ -128,11 +144,11 @@ proptest! {
             prop::sample::select(&["Connection: host, content-length", "TE: x", "Connection: close", "Trailer: host", "Upgrade: x", "A: b"][..]),
             0..4,
         ),
-        stream_intent: bool,
+        accept in prop::sample::select(&[AcceptCoding::AsAsked, AcceptCoding::Identity, AcceptCoding::GzipOrIdentity][..]),
     ) {
         let head = head.trim_start().trim_end_matches("\r\n").to_owned() + "\r\n" + &extra.iter().map(|field| format!("{field}\r\n")).collect::<String>() + "\r\n";
         let (header, framing) = down(&head);
-        let wire = built_with(&head, BuildOptions { stream_intent, ..OPTIONS });
+        let wire = built_with(&head, BuildOptions { accept, ..OPTIONS });
         let judged = request_head::judge(wire.as_bytes()).unwrap();
         prop_assert_eq!(judged.framing, framing);
         prop_assert_eq!(&judged.method, &header.method);

@@ -4,7 +4,8 @@ use bytes::BytesMut;
 use pingora::http::ResponseHeader;
 use proptest::prelude::*;
 
-use super::{ResponseFacts, prepare_event_stream, strip_hop_by_hop};
+use super::{ResponseFacts, prepare_event_stream, remove_coding, strip_hop_by_hop};
+use crate::message::Coding;
 
 fn head(status: u16, fields: &[(&'static str, &'static str)]) -> ResponseHeader {
     let mut header = ResponseHeader::build(status, None).unwrap();
@@ -83,6 +84,28 @@ fn an_event_stream_leaves_without_length_and_with_what_outer_hops_must_know() {
 }
 
 #[test]
+fn a_decoded_stream_leaves_without_coding_and_with_a_weak_etag() {
+    let decoded = |fields: &[_]| {
+        let mut header = head(200, fields);
+        remove_coding(&mut header);
+        wire(&header)
+    };
+    assert_eq!(
+        decoded(&[
+            ("content-encoding", "gzip"),
+            ("A", "b"),
+            ("eTag", "\"e\""),
+            ("content-Length", "9"),
+            ("Vary", "Accept-Encoding"),
+            ("Content-Encoding", "")
+        ]),
+        "A: b\r\neTag: W/\"e\"\r\nVary: Accept-Encoding\r\n"
+    );
+    assert_eq!(decoded(&[("ETag", "W/\"e\"")]), "ETag: W/\"e\"\r\n");
+    assert_eq!(decoded(&[("ETag", "e")]), "ETag: e\r\n");
+}
+
+#[test]
 fn of_cache_control_only_the_missing_directives_come_and_none_goes() {
     for (theirs, ours) in [
         (&[][..], Some("no-cache, no-transform")),
@@ -123,7 +146,7 @@ fn the_facts_are_those_of_the_upstream_alone() {
     let plain = head(200, &[("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-cache")]);
     let facts = ResponseFacts::of(&plain);
     assert_eq!((facts.status, facts.media_type), (200, Some(&b"text/event-stream; charset=utf-8"[..])));
-    assert!(!facts.encoded && !facts.digested && !facts.no_transform);
+    assert!(facts.coding == Coding::Identity && !facts.digested && !facts.no_transform);
 
     assert_eq!(ResponseFacts::of(&head(503, &[])), ResponseFacts { status: 503, media_type: None, ..facts });
     let two = head(200, &[("Content-Type", "text/event-stream"), ("content-type", "text/html")]);
@@ -135,7 +158,7 @@ fn each_field_that_forbids_injection_is_seen() {
     let facts = |name: &'static str, value: &'static str| {
         let header = head(200, &[(name, value)]);
         let facts = ResponseFacts::of(&header);
-        (facts.encoded, facts.digested, facts.no_transform)
+        (facts.coding != Coding::Identity, facts.digested, facts.no_transform)
     };
     for coding in ["gzip", "identity, gzip", "x", "GZIP"] {
         assert_eq!(facts("content-Encoding", coding), (true, false, false), "{coding}");
