@@ -13,6 +13,7 @@
 //! | [`forwarded`] | what the upstream is told of the client |
 //! | [`cookie`] | one cookie among others, found or taken out |
 //! | `coding` | content codings: which a response has, whether gzip is offered |
+//! | [`gunzip`] | gzip, decoded as its bytes come |
 //! | `edit` | fields taken out of a head without moving the others |
 //! | [`client_kind`] | which parser a client most likely has |
 //!
@@ -26,6 +27,7 @@ mod edit;
 pub mod forwarded;
 pub mod framing;
 mod grammar;
+pub mod gunzip;
 pub mod head_end;
 mod hop_by_hop;
 pub mod http2;
@@ -37,6 +39,7 @@ pub mod response_head;
 
 pub use client_kind::{Client, ClientKind};
 pub use coding::Coding;
+pub use gunzip::Gunzip;
 pub use head_end::{HeadEnd, HeadScanner};
 pub use request::{AcceptCoding, BuildOptions, Unbuildable};
 pub use request_head::{Refusal, RequestFraming, RequestHead};
