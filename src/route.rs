@@ -28,6 +28,8 @@ pub struct Route {
     pub matcher: RouteMatch,
     /// Where its requests go.
     pub upstream: Arc<UpstreamSpec>,
+    /// Protocols that may be upgraded to (RFC 9110 section 7.8), in lower case and without version; never `h2c`. Empty for none.
+    pub upgrades: Arc<[Box<str>]>,
     /// How its event streams are treated.
     pub stream: Arc<StreamPolicy>,
     /// Its deadlines.
@@ -53,6 +55,8 @@ pub struct RouteTimeouts {
     pub response_body_idle: Duration,
     /// A client takes nothing for so long.
     pub write_stall: Duration,
+    /// A tunnel, such as a WebSocket, on which neither side says anything.
+    pub tunnel_idle: Duration,
 }
 
 /// All routes, in the order of the file: the first match wins.

@@ -63,7 +63,7 @@ const TABLE: &[Row] = &[
         module: "config",
         may: "route drain stream::StreamPolicy stream::HeartbeatPolicy stream::FrameChoice stream::MaxAge admission affinity \
               client_id upstream::UpstreamSpec upstream::ServerSpec upstream::ServerAddress upstream::Balance upstream::HashOn \
-              upstream::HealthSpec upstream::HealthCheck upstream::EjectionSpec message \
+              upstream::HealthSpec upstream::HealthCheck upstream::EjectionSpec upstream::Protocol upstream::Http2Spec message \
               telemetry::logging",
         why: "it builds the policy values that routes name and nothing that runs, so that `check` opens no socket",
     },

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::stream::{FrameChoice, HeartbeatPolicy};
-use crate::upstream::EjectionSpec;
+use crate::upstream::{EjectionSpec, Http2Spec};
 
 /// The smallest configuration: clients at port 8080, one server on this machine.
 pub const SMALLEST_CONFIG: &str = "listeners: [ { address: \"0.0.0.0:8080\" } ]\n\
@@ -74,11 +74,24 @@ pub const DRAIN_LAG: Duration = Duration::ZERO;
 /// [`DRAIN_DEADLINE`] with room for token streams to finish.
 pub const DRAIN_SPREAD: Duration = Duration::from_secs(10);
 
+/// `timeouts.tunnel_idle`: longer than the pings of any common WebSocket library, and than a pause for lunch of those that send none;
+/// keepalive probes find peers that are gone long before.
+pub const TUNNEL_IDLE: Duration = Duration::from_hours(1);
+
+/// `routes[].upgrades`: the one that pages use.
+pub const UPGRADES: [&str; 1] = ["websocket"];
+
 /// `upstreams.NAME.resolve`: the time to live that container networks and cloud balancers give their names (5 s to 60 s).
 pub const RESOLVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// `upstreams.NAME.keep_alive`: below the 5 s after which Node and uvicorn drop an idle connection.
 pub const SERVER_KEEP_ALIVE: Duration = Duration::from_secs(4);
+
+/// `upstreams.NAME.h2`: argued where it stands, since connections without a file have it too.
+#[must_use]
+pub fn http2() -> Http2Spec {
+    Http2Spec::default()
+}
 
 /// `upstreams.NAME.servers[].weight`: an equal share.
 pub const WEIGHT: u32 = 1;
@@ -106,6 +119,13 @@ pub const PIN_MAX_AGE: Duration = Duration::from_hours(1);
 
 /// `routes[].caps.ipv6_prefix`: one customer has a whole /64 (RFC 6177 section 2).
 pub const IPV6_PREFIX: u8 = 64;
+
+/// `upstreams.NAME.h2.streams`: more on one connection wait for each other; beyond it is a typing error.
+pub const MOST_STREAMS: u64 = 10_000;
+
+/// `upstreams.NAME.h2`: a connection's window begins at 65,535 bytes and can only grow (RFC 9113 section 6.9.2), and streams get no less
+/// here so that a server may send before it saw our settings; the bound above is section 6.9.1's.
+pub const WINDOWS: RangeInclusive<u64> = 65_535..=(1 << 31) - 1;
 
 /// A file beyond this is no configuration; the bound keeps the work on a hostile one small.
 pub const LARGEST_FILE: usize = 1 << 20;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use super::resolve::show_host;
 use super::units::{show_duration, show_size};
-use super::words::{BALANCES, BalanceWord, FORMATS, FORWARDED, FRAMES, LEVELS, OVER_CAPS, SAME_SITES, word_for};
+use super::words::{BALANCES, BalanceWord, FORMATS, FORWARDED, FRAMES, LEVELS, OVER_CAPS, PROTOCOLS, SAME_SITES, word_for};
 use super::{AccessLog, Config};
 use crate::affinity::StickyPolicy;
 use crate::client_id::ClientSource;
 use crate::route::{PathPattern, Route, RouteMatch};
 use crate::stream::{HeartbeatPolicy, MaxAge};
-use crate::upstream::{Balance, HashOn, HealthCheck, HealthSpec, ServerSpec, UpstreamSpec};
+use crate::upstream::{Balance, HashOn, HealthCheck, HealthSpec, Http2Spec, Protocol, ServerSpec, UpstreamSpec};
 use yaml::Yaml;
 
 /// What stands for a secret.
@@ -68,6 +68,7 @@ fn timeouts(config: &Config) -> Yaml {
         ("response_body_idle", duration(config.inherited.response_body_idle)),
         ("write_stall", duration(config.timeouts.write_stall)),
         ("keep_alive", duration(config.timeouts.keep_alive)),
+        ("tunnel_idle", duration(config.inherited.tunnel_idle)),
     ])
 }
 
@@ -111,12 +112,22 @@ fn upstream(spec: &UpstreamSpec) -> Yaml {
         };
         ("hash_on", Yaml::text(text))
     }));
+    entries.push(("protocol", Yaml::word(word_for(&PROTOCOLS, &spec.protocol))));
+    entries.extend((spec.protocol == Protocol::Http2).then(|| ("h2", http2(&spec.http2))));
     entries.extend([
         ("keep_alive", spec.keep_alive.map_or_else(Yaml::off, duration)),
         ("health", spec.health.as_ref().map_or_else(Yaml::off, health)),
         ("ejection", Yaml::map([("failures", Yaml::word(spec.ejection.failures)), ("for", duration(spec.ejection.duration))])),
     ]);
     Yaml::map(entries)
+}
+
+fn http2(http2: &Http2Spec) -> Yaml {
+    Yaml::map([
+        ("streams", Yaml::word(http2.streams)),
+        ("stream_window", Yaml::word(show_size(http2.stream_window.into()))),
+        ("connection_window", Yaml::word(show_size(http2.connection_window.into()))),
+    ])
 }
 
 fn health(health: &HealthSpec) -> Yaml {
@@ -138,6 +149,7 @@ fn route(route: &Route) -> Yaml {
     Yaml::map([
         ("match", matcher(&route.matcher)),
         ("upstream", Yaml::text(&route.upstream.name)),
+        ("upgrades", Yaml::list(route.upgrades.iter().map(Yaml::text))),
         (
             "timeouts",
             Yaml::map([

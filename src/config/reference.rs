@@ -18,7 +18,7 @@ pub(super) const TEXT: &str = include_str!("../../conf/reference.yaml");
 pub(super) struct Entry {
     /// The comment above it, without line ends.
     pub(super) doc: String,
-    /// Its default, if it is a single value or an empty list; `None` too for what is required or an example.
+    /// Its default, if it is a single value or a list of them, which stands here as JSON; `None` too for what is required or an example.
     pub(super) default: Option<String>,
 }
 
@@ -71,7 +71,14 @@ fn collect(node: &Node, path: &str, lines: &[&str], entries: &mut HashMap<String
 fn default(node: &Node) -> Option<String> {
     match &node.kind {
         Kind::Scalar(scalar) => Some(scalar.text.clone()),
-        Kind::List(items) if items.is_empty() => Some("[]".to_owned()),
+        Kind::List(items) => {
+            let text = |node: &Node| match &node.kind {
+                Kind::Scalar(scalar) => Some(scalar.text.clone()),
+                _ => None,
+            };
+            let items: Option<Vec<_>> = items.iter().map(text).collect();
+            items.map(|items| serde_json::Value::from(items).to_string())
+        }
         _ => None,
     }
 }

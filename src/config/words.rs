@@ -6,6 +6,7 @@ use crate::admission::OverCap;
 use crate::affinity::SameSite;
 use crate::message::forwarded::ForwardedPolicy;
 use crate::stream::FrameChoice;
+use crate::upstream::Protocol;
 
 /// What may be written, and what it means.
 pub(super) type Words<T> = [(&'static str, T)];
@@ -40,6 +41,12 @@ pub(super) const BALANCES: [(&str, BalanceWord); 4] = [
     ("random", BalanceWord::Random),
     ("hash", BalanceWord::Hash),
 ];
+
+/// `upstreams.NAME.protocol`.
+pub(super) const PROTOCOLS: [(&str, Protocol); 2] = [("http1", Protocol::Http1), ("h2c", Protocol::Http2)];
+
+/// Protocols that a later release speaks: HTTP/2 over TLS.
+pub(super) const LATER_PROTOCOLS: &[&str] = &["h2"];
 
 /// `routes[].heartbeat.frame`.
 pub(super) const FRAMES: [(&str, FrameChoice); 3] =

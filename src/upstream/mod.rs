@@ -43,7 +43,9 @@ pub use pick::Pick;
 pub use pool::{ConnectError, Connection};
 pub use server::{BusyGuard, Server};
 pub use snapshot::ServerSnapshot;
-pub use spec::{Balance, EjectionSpec, HashOn, HealthCheck, HealthSpec, ServerAddress, ServerSpec, UpstreamSpec};
+pub use spec::{
+    Balance, EjectionSpec, HashOn, HealthCheck, HealthSpec, Http2Spec, Protocol, ServerAddress, ServerSpec, UpstreamSpec,
+};
 
 /// One entry of `upstreams` at work. Its servers with an address get requests at once, those with a name once [`Upstream::run`]
 /// found them.

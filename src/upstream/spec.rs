@@ -18,6 +18,10 @@ pub struct UpstreamSpec {
     pub resolve: Duration,
     /// Which server a request without a pin goes to.
     pub balance: Balance,
+    /// What its servers speak.
+    pub protocol: Protocol,
+    /// Bounds of its HTTP/2 connections; says nothing to [`Protocol::Http1`].
+    pub http2: Http2Spec,
     /// How long an idle connection to a server is kept; `None` is `off`.
     pub keep_alive: Option<Duration>,
     /// Active checks.
@@ -56,6 +60,36 @@ impl fmt::Display for ServerAddress {
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
+    }
+}
+
+/// What servers speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// HTTP/1.1, `http1` in the file.
+    #[default]
+    Http1,
+    /// HTTP/2 in cleartext with prior knowledge (RFC 9113 section 3.3), `h2c` in the file.
+    Http2,
+}
+
+/// Bounds of one HTTP/2 connection to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http2Spec {
+    /// Streams at once, at least 1; the server may allow fewer (RFC 9113 section 5.1.2).
+    pub streams: u32,
+    /// What a server may send on one stream before it was taken, in bytes (RFC 9113 section 6.9.2).
+    pub stream_window: u32,
+    /// The same over all streams of the connection, in bytes (RFC 9113 section 6.9.2).
+    pub connection_window: u32,
+}
+
+impl Default for Http2Spec {
+    /// 100 streams are what RFC 9113 section 6.5.2 wants a server to allow at least, and what most allow. 256 KiB are a round trip of
+    /// 10 ms at 200 Mbit/s, and bound what one slow client leaves lying here. 8 MiB are 32 such streams: fewer that stand still never
+    /// take the connection's window from the others.
+    fn default() -> Self {
+        Self { streams: 100, stream_window: 256 << 10, connection_window: 8 << 20 }
     }
 }
 

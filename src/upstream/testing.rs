@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use super::discovery::Lookup;
 use super::roster::{Member, Roster};
 use super::server::Server;
-use super::spec::{Balance, EjectionSpec, ServerAddress, ServerSpec, UpstreamSpec};
+use super::spec::{Balance, EjectionSpec, Http2Spec, Protocol, ServerAddress, ServerSpec, UpstreamSpec};
 
 /// Long enough for anything on this machine.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
@@ -41,6 +41,8 @@ pub(super) fn spec_of(servers: &[(&str, u32)]) -> UpstreamSpec {
         servers: servers.iter().map(|(text, weight)| ServerSpec { address: address(text), weight: *weight }).collect(),
         resolve: Duration::from_secs(10),
         balance: Balance::default(),
+        protocol: Protocol::Http1,
+        http2: Http2Spec::default(),
         keep_alive: Some(Duration::from_secs(4)),
         health: None,
         ejection: EJECTION,

@@ -140,11 +140,12 @@ fn the_reference_shows_the_defaults_of_what_is_off() {
     let kept = text.lines().filter(|line| !(is_key(line) && line.contains(" # ")) || line.contains("path: /healthz"));
     let on: Vec<_> = kept.map(|line| if is_key(line) { line.replacen('#', "", 1) } else { line.to_owned() }).collect();
     let on = on.join("\n").replace("SSEDGE_STICKY_SECRET", "TEST_SECRET");
+    let on = on.replace("protocol: http1", "protocol: h2c"); // Without it, `h2` may not be there.
     let (shown, warnings) = config::parse("reference.yaml", &on, &variable).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(warnings.is_empty(), "{warnings}");
 
     let least = "listeners: [ { address: \"0.0.0.0:8080\" } ]\n\
-         upstreams: { app: { servers: [ \"127.0.0.1:3000\" ], health: { path: /healthz } } }\n\
+         upstreams: { app: { servers: [ \"127.0.0.1:3000\" ], protocol: h2c, health: { path: /healthz } } }\n\
          routes: [ { upstream: app, max_age: { after: 1h }, sticky: { cookie: ssedge, secrets: [ \"${TEST_SECRET}\" ] } } ]\n";
     let (least, _) = config::parse("least.yaml", least, &variable).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(shown, least);

@@ -13,7 +13,7 @@ trusted_proxies: [ 10.0.0.0/8, "fd00::/8" ]
 admin: { address: "127.0.0.1:3" }
 threads: 3
 limits: { request_head: 8KiB, connections: 1, connections_per_client: 2, streams: 3 }
-timeouts: { request_head: 1s, request_body_idle: 1500ms, connect: 3s, response_head: 4s, response_body_idle: 5s, write_stall: 6s, keep_alive: 1h 30m }
+timeouts: { request_head: 1s, request_body_idle: 1500ms, connect: 3s, response_head: 4s, response_body_idle: 5s, write_stall: 6s, keep_alive: 1h 30m, tunnel_idle: 2h }
 drain: { lag: 1s, spread: 2s, deadline: 1d }
 forwarded: rfc7239
 log: { level: debug, format: json, access: "/var/log/a b.log" }
@@ -23,6 +23,8 @@ upstreams:
     resolve: 1m
     balance: hash
     hash_on: "header:X-Tenant"
+    protocol: h2c
+    h2: { streams: 7, stream_window: 65535B, connection_window: 2MiB }
     keep_alive: off
     health: { path: "/h?a=1", interval: 3s, timeout: 1s, rise: 3, fall: 4 }
     ejection: { failures: 5, for: 6s }
@@ -32,6 +34,7 @@ upstreams:
 routes:
   - match: { host: [ a.b, "*.c.d" ], path: /x, methods: [ GET, POST ] }
     upstream: "Zweite: #1"
+    upgrades: [ a, b.c ]
     timeouts: { response_head: 7s, response_body_idle: 8s, write_stall: 9s }
     heartbeat: { interval: 1s, frame: block, text: "a \"b\" $${c} \\ \u0007 ä" }
     strict_no_transform: true
@@ -41,7 +44,7 @@ routes:
     caps: { streams_per_client: 1, streams: 2, client: cookie:c, ipv6_prefix: 48 }
   - { match: { path_prefix: /y }, upstream: app, heartbeat: off }
   - { match: { methods: [ PUT ] }, upstream: "null", sticky: { cookie: d, secrets: [ "SECRET" ], domain: example.com } }
-  - { upstream: h, caps: { client: "header:X-User" } }
+  - { upstream: h, upgrades: [], caps: { client: "header:X-User" } }
 "#;
 
 fn read(text: &str) -> Config {

@@ -4,6 +4,7 @@
 //! (RFC 3986 section 6.2.2; RFC 4343 for the case of names).
 
 use std::collections::HashSet;
+use std::hash::Hash;
 
 use http::Method;
 
@@ -38,10 +39,10 @@ fn matcher(route: &Section<'_>, report: &mut Report<'_>) -> RouteMatch {
 }
 
 /// Each leaf read; the same twice is refused.
-fn distinct<T>(
+pub(super) fn distinct<T, S: Eq + Hash>(
     leaves: &[Leaf<'_>],
     read: impl Fn(&Leaf<'_>, &mut Report<'_>) -> Option<T>,
-    show: impl Fn(&T) -> String,
+    show: impl Fn(&T) -> S,
     report: &mut Report<'_>,
 ) -> Vec<T> {
     let mut seen = HashSet::new();

@@ -68,6 +68,7 @@ pub(super) fn timeouts(file: &Section<'_>, report: &mut Report<'_>) -> Timeouts 
             response_head: read("response_head", defaults::RESPONSE_HEAD_TIMEOUT),
             response_body_idle: read("response_body_idle", defaults::RESPONSE_BODY_IDLE),
             write_stall,
+            tunnel_idle: read("tunnel_idle", defaults::TUNNEL_IDLE),
         },
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::leaf::Leaf;
 use super::matching::{self, Earlier};
+use super::pick::is_token;
 use super::section::Section;
 use super::upstreams::Upstreams;
 use super::{clients, leaf, streams};
@@ -31,6 +33,7 @@ pub(super) fn resolve(
         }
         let upstream = upstream(section, upstreams, report);
         let timeouts = own_timeouts(section, timeouts, report);
+        let upgrades = upgrades(section, report);
         let stream = streams::resolve(section, &timeouts, report);
         let sticky = clients::sticky(section, matcher, report);
         let (caps, client) = clients::caps(section, report);
@@ -40,6 +43,7 @@ pub(super) fn resolve(
                 position: *position,
                 matcher: matcher.clone(),
                 upstream,
+                upgrades,
                 stream: Arc::new(stream),
                 timeouts,
                 sticky,
@@ -76,6 +80,33 @@ fn upstream(route: &Section<'_>, upstreams: &Upstreams<'_>, report: &mut Report<
         leaf.refuse_with_fix("is not one of the `upstreams`", fix, "name one of the `upstreams`, or add it there", report);
     }
     position
+}
+
+/// `upgrades`, in lower case, since names of protocols are compared without it (RFC 9110 section 7.8).
+fn upgrades(route: &Section<'_>, report: &mut Report<'_>) -> Arc<[Box<str>]> {
+    match route.written_leaves("upgrades") {
+        None => defaults::UPGRADES.map(Box::from).into(),
+        Some(leaves) => matching::distinct(&leaves, upgrade, Box::clone, report).into(),
+    }
+}
+
+fn upgrade(leaf: &Leaf<'_>, report: &mut Report<'_>) -> Option<Box<str>> {
+    const FORM: &str = "write the name of a protocol, such as `websocket`";
+    let name = leaf.text().to_ascii_lowercase();
+    match name.split_once('/') {
+        _ if name == "h2c" || name.starts_with("h2c/") => leaf.refuse(
+            "may never pass: what a client sends inside it would reach the server past all rules of this file",
+            "remove it; for servers that speak HTTP/2, write `protocol: h2c` in the upstream",
+            report,
+        ),
+        None if is_token(&name) => return Some(name.into()),
+        Some((name, _)) if is_token(name) => {
+            let fix = Some(format!("write {}", quote(name)));
+            leaf.refuse_with_fix("has a version, and all versions of a protocol pass or none", fix, FORM, report);
+        }
+        _ => leaf.refuse("names no protocol: a name has letters, digits, `-`, `.` and `_`", FORM, report),
+    }
+    None
 }
 
 /// `timeouts` of the route; what it leaves out it inherits.

@@ -105,12 +105,17 @@ impl<'n> Section<'n> {
         self.required_list(key, report).iter().filter_map(|node| Leaf::of(key, node)).collect()
     }
 
-    /// A list of single values that may be left out or empty.
-    pub(super) fn any_leaves(&self, key: &'static str) -> Vec<Leaf<'n>> {
-        match self.entry(key).map(|entry| &entry.node.kind) {
-            Some(Kind::List(items)) => items.iter().filter_map(|node| Leaf::of(key, node)).collect(),
-            _ => Vec::new(),
+    /// A list of single values that may be empty; `None` when nothing was written.
+    pub(super) fn written_leaves(&self, key: &'static str) -> Option<Vec<Leaf<'n>>> {
+        match &self.entry(key)?.node.kind {
+            Kind::List(items) => Some(items.iter().filter_map(|node| Leaf::of(key, node)).collect()),
+            _ => None,
         }
+    }
+
+    /// The same, where nothing written is an empty list.
+    pub(super) fn any_leaves(&self, key: &'static str) -> Vec<Leaf<'n>> {
+        self.written_leaves(key).unwrap_or_default()
     }
 
     /// The section that an item of the list `key` is, where a single value could stand as well.

@@ -10,9 +10,9 @@ use super::{leaf, servers};
 use crate::config::error::{Report, quote};
 use crate::config::raw::Entry;
 use crate::config::source::Span;
-use crate::config::words::{BALANCES, BalanceWord, word_for};
+use crate::config::words::{BALANCES, BalanceWord, LATER_PROTOCOLS, PROTOCOLS, word_for};
 use crate::config::{defaults, schema};
-use crate::upstream::{Balance, HashOn, UpstreamSpec};
+use crate::upstream::{Balance, HashOn, Http2Spec, Protocol, UpstreamSpec};
 
 /// All upstreams of the file, also those whose servers cannot be used: a route that names one of them names something.
 #[derive(Debug)]
@@ -78,10 +78,13 @@ fn upstream<'n>(entry: &'n Entry, section: Option<Section<'n>>, base: &Path, rep
 
 fn spec(name: &str, upstream: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Option<UpstreamSpec> {
     let servers = servers::resolve(upstream, base, report);
+    let protocol = leaf::choice(upstream.leaf("protocol"), Protocol::default(), &PROTOCOLS, LATER_PROTOCOLS, report);
     let spec = UpstreamSpec {
         name: name.into(),
         resolve: leaf::duration(upstream.leaf("resolve"), defaults::RESOLVE_INTERVAL, defaults::CHECK_INTERVALS, report),
         balance: balance(upstream, report),
+        protocol,
+        http2: http2(upstream, protocol, report),
         keep_alive: leaf::duration_or_off(
             upstream.leaf("keep_alive"),
             Some(defaults::SERVER_KEEP_ALIVE),
@@ -93,6 +96,28 @@ fn spec(name: &str, upstream: &Section<'_>, base: &Path, report: &mut Report<'_>
         servers,
     };
     (!spec.servers.is_empty()).then_some(spec)
+}
+
+/// `h2`, which only connections over HTTP/2 look at.
+fn http2(upstream: &Section<'_>, protocol: Protocol, report: &mut Report<'_>) -> Http2Spec {
+    let (h2, default) = (upstream.section("h2"), defaults::http2());
+    let is_meant = upstream.leaf("protocol").is_none_or(|leaf| leaf.text() == word_for(&PROTOCOLS, &protocol));
+    if protocol == Protocol::Http1 && is_meant && upstream.has("h2") {
+        report.error(
+            upstream.key_span("h2"),
+            "`h2` says nothing to `protocol: http1`",
+            "write `protocol: h2c` if the servers speak HTTP/2 in cleartext, else remove `h2`",
+        );
+    }
+    let mut window = |key, default: u32| {
+        let size = leaf::size(h2.leaf(key), default as usize, defaults::WINDOWS, report);
+        u32::try_from(size).unwrap_or(u32::MAX)
+    };
+    Http2Spec {
+        stream_window: window("stream_window", default.stream_window),
+        connection_window: window("connection_window", default.connection_window),
+        streams: leaf::small_number(h2.leaf("streams"), default.streams, 1..=defaults::MOST_STREAMS, report),
+    }
 }
 
 /// `balance` and `hash_on`, which only `hash` looks at.

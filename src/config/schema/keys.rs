@@ -6,7 +6,7 @@
 
 use super::{Form, Key, Presence, Type};
 use crate::config::defaults;
-use crate::config::words::{BALANCES, FORMATS, FORWARDED, FRAMES, LEVELS, OVER_CAPS, SAME_SITES, words};
+use crate::config::words::{BALANCES, FORMATS, FORWARDED, FRAMES, LEVELS, OVER_CAPS, PROTOCOLS, SAME_SITES, words};
 
 const DURATION: Form = Form::Value(Type::Duration);
 const TEXT: Form = Form::Value(Type::Text);
@@ -63,8 +63,7 @@ const TIMEOUTS: &[Key] = &[
     key("response_body_idle", DURATION, "300s"),
     key("write_stall", DURATION, "60s"),
     key("keep_alive", DURATION, "75s"),
-    // shapes
-    later("tunnel_idle"),
+    key("tunnel_idle", DURATION, "1h"),
 ];
 
 const DRAIN: &[Key] = &[key("lag", DURATION, "0s"), key("spread", DURATION, "10s"), key("deadline", DURATION, "25s")];
@@ -80,14 +79,19 @@ const UPSTREAM: &[Key] = &[
     key("resolve", DURATION, "10s"),
     key("balance", Form::Value(Type::Choice(&words(&BALANCES))), "least_streams"),
     key("hash_on", TEXT, "client"),
+    key("protocol", Form::Value(Type::Choice(&words(&PROTOCOLS))), "http1"),
+    key("h2", Form::Section(H2), "{ streams: 100 }"),
     key("keep_alive", Form::Value(Type::DurationOrOff), "4s"),
     key("health", Form::Switch(HEALTH), "{ path: /healthz }"),
     key("ejection", Form::Section(EJECTION), "{ failures: 3, for: 10s }"),
-    // shapes
-    later("protocol"),
-    later("h2"),
     // edge
     later("tls"),
+];
+
+const H2: &[Key] = &[
+    key("streams", Form::Value(Type::Number(1, defaults::MOST_STREAMS)), "100"),
+    key("stream_window", Form::Value(Type::Size), "256KiB"),
+    key("connection_window", Form::Value(Type::Size), "8MiB"),
 ];
 
 const SERVER: &[Key] =
@@ -108,6 +112,7 @@ const EJECTION: &[Key] =
 const ROUTE: &[Key] = &[
     key("match", Form::Section(MATCH), "{ path_prefix: /events }"),
     required("upstream", TEXT, "app"),
+    key("upgrades", Form::List(&TEXT), "[ websocket ]"),
     key("timeouts", Form::Section(ROUTE_TIMEOUTS), "{ response_head: 300s }"),
     key("heartbeat", Form::Switch(HEARTBEAT), "{ interval: 15s }"),
     key("strict_no_transform", Form::Value(Type::Flag), "false"),
@@ -115,8 +120,6 @@ const ROUTE: &[Key] = &[
     key("max_age", Form::Switch(MAX_AGE), "{ after: 1h }"),
     key("sticky", Form::Switch(STICKY), "{ cookie: ssedge, secrets: [ \"${SSEDGE_STICKY_SECRET}\" ] }"),
     key("caps", Form::Switch(CAPS), "{ streams_per_client: 6 }"),
-    // shapes
-    later("upgrades"),
     // edge
     later("redirect"),
     later("rewrite"),

@@ -111,6 +111,9 @@ fn what_a_glance_can_see_does_not_hold() {
         ("{ upstream: app }", "{ upstrem: app }"),
         ("{ upstream: app }", "{ upstream: app, caps: { over_cap: soft } }"),
         ("{ upstream: app }", "{ upstream: app, sticky: { cookie: a } }"),
+        ("{ upstream: app }", "{ upstream: app, upgrades: websocket }"),
+        ("\"127.0.0.1:3000\" ]", "\"127.0.0.1:3000\" ], protocol: h2"),
+        ("\"127.0.0.1:3000\" ]", "\"127.0.0.1:3000\" ], h2: { streams: 0 }"),
         ("{ upstream: app }", "{ upstream: app, max_age: { after: 1h, jitter: 10 } }"),
         ("[ { upstream: app } ]", "[]"),
         ("\"127.0.0.1:3000\"", "{ weight: 2 }"),
@@ -137,5 +140,7 @@ fn a_key_has_its_words_and_its_default() {
     assert_eq!(heartbeat["interval"]["description"], "A beat is sent when nothing else was for so long; from 100ms to 24h.");
     assert_eq!(schema["properties"]["trusted_proxies"]["default"], json!([]));
     assert_eq!(schema["properties"]["limits"]["properties"]["streams"]["default"], 0);
+    let route = &schema["properties"]["routes"]["items"]["properties"];
+    assert_eq!(route["upgrades"]["default"], json!(["websocket"]));
     assert_eq!(schema["properties"]["routes"]["items"]["properties"]["upstream"].get("default"), None);
 }

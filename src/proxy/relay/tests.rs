@@ -19,7 +19,7 @@ use crate::stream::{FrameChoice, HeartbeatPolicy, StreamFacts, StreamKind, Strea
 use crate::telemetry::access_log::Sink;
 use crate::telemetry::logging::LogFormat;
 use crate::telemetry::{AccessLog, HeartbeatFrame, Labels, Metrics};
-use crate::upstream::{Balance, EjectionSpec, Pick, ServerAddress, ServerSpec, Upstream, UpstreamSpec};
+use crate::upstream::{Balance, EjectionSpec, Http2Spec, Pick, Protocol, ServerAddress, ServerSpec, Upstream, UpstreamSpec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -45,6 +45,8 @@ fn record(address: SocketAddr, metrics: &Arc<Metrics>, drain: &Drain, now: Insta
         servers: vec![ServerSpec { address: ServerAddress::Tcp { host: "127.0.0.1".to_owned(), port: 9 }, weight: 1 }],
         resolve: PATIENCE,
         balance: Balance::default(),
+        protocol: Protocol::Http1,
+        http2: Http2Spec::default(),
         keep_alive: None,
         health: None,
         ejection: EjectionSpec { failures: 3, duration: PATIENCE },

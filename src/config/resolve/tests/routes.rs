@@ -183,3 +183,30 @@ fn streams_are_treated_as_written() {
     }
     assert!(only_problem(with_route("{ upstream: app, max_age: { after: 1h, jitter: 10 } }")).contains("write `10%`"));
 }
+
+fn upgrades(inside: &str) -> Vec<String> {
+    let config = with_route(&format!("{{ upstream: app, upgrades: {inside} }}")).unwrap();
+    first(&config).upgrades.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn websockets_pass_unless_the_route_says_otherwise() {
+    assert_eq!(&*first(&with("").unwrap()).upgrades, ["websocket".into()]);
+    assert_eq!(upgrades(""), ["websocket"]);
+    assert_eq!(upgrades("[]"), [""; 0]);
+    assert_eq!(upgrades("[ WebSocket, \"x.y-z_1\" ]"), ["websocket", "x.y-z_1"]);
+}
+
+#[test]
+fn what_may_not_pass_as_an_upgrade_says_why() {
+    let problem = |inside: &str| only_problem(with_route(&format!("{{ upstream: app, upgrades: [ {inside} ] }}")));
+    for h2c in ["h2c", "H2C", "h2c/1"] {
+        let problem = problem(h2c);
+        assert!(problem.contains("may never pass") && problem.contains("write `protocol: h2c` in the upstream"), "{problem}");
+    }
+    assert!(problem("WebSocket/13").contains("has a version, and all versions of a protocol pass or none (write `websocket`)"));
+    assert!(problem("a, A").contains("`A` is there twice"));
+    for wrong in ["\"\"", "\"a b\"", "\"/13\"", "\"a,b\"", "ä"] {
+        assert!(problem(wrong).contains("names no protocol"), "{wrong}");
+    }
+}

@@ -1,7 +1,7 @@
 //! `upstreams`: servers, balance, health, ejection.
 
 use super::*;
-use crate::upstream::{Balance, EjectionSpec, HashOn, HealthCheck, UpstreamSpec};
+use crate::upstream::{Balance, EjectionSpec, HashOn, HealthCheck, Http2Spec, Protocol, UpstreamSpec};
 
 fn upstream(extra: &str) -> UpstreamSpec {
     (*with_upstream(extra).unwrap().upstreams[0]).clone()
@@ -125,4 +125,39 @@ fn bounds_of_health_and_ejection() {
     problem("resolve: 9ms");
     let spec = upstream("resolve: 1m, ejection: { failures: 1, for: 1m }");
     assert_eq!((spec.resolve, spec.ejection.failures, spec.ejection.duration.as_secs()), (Duration::from_secs(60), 1, 60));
+}
+
+#[test]
+fn a_protocol_is_http1_or_h2c_and_h2_comes_later() {
+    let spec = upstream("");
+    assert_eq!((spec.protocol, spec.http2), (Protocol::Http1, Http2Spec::default()));
+    assert_eq!(upstream("protocol: http1").protocol, Protocol::Http1);
+    let spec = upstream("protocol: h2c");
+    assert_eq!((spec.protocol, spec.http2), (Protocol::Http2, Http2Spec::default()));
+    assert!(problem("protocol: h2").contains("`protocol`: `h2` is not supported by this version yet"));
+    for wrong in ["http2", "H2C", "grpc", "http/1.1"] {
+        assert!(problem(&format!("protocol: {wrong}")).contains("is no choice here (write one of `http1`, `h2c`)"), "{wrong}");
+    }
+}
+
+#[test]
+fn bounds_of_http2() {
+    let spec = upstream("protocol: h2c, h2: { streams: 1, stream_window: 65535B, connection_window: 2147483647B }");
+    assert_eq!(spec.http2, Http2Spec { streams: 1, stream_window: 65_535, connection_window: 2_147_483_647 });
+    upstream("protocol: h2c, h2: { streams: 10000, stream_window: 2147483647B, connection_window: 65535B }");
+    for wrong in ["streams: 0", "streams: 10001", "stream_window: 65534B", "connection_window: 65534B", "stream_window: 2GiB"] {
+        problem(&format!("protocol: h2c, h2: {{ {wrong} }}"));
+    }
+    for key in ["stream_window", "connection_window"] {
+        assert!(problem(&format!("protocol: h2c, h2: {{ {key}: 2147483648B }}")).contains("is too large (write `2147483647B`"));
+    }
+}
+
+#[test]
+fn bounds_of_http2_say_nothing_to_http1() {
+    for http1 in ["", ", protocol: http1"] {
+        let problem = problem(&format!("h2: {{ streams: 1 }}{http1}"));
+        assert!(problem.contains("`h2` says nothing to `protocol: http1` (write `protocol: h2c`"), "{problem}");
+    }
+    assert!(problem("h2: {}, protocol: h2").contains("not supported"), "one problem, not two");
 }
