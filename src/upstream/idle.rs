@@ -24,13 +24,20 @@ pub(super) struct Idle {
     _count: Count,
 }
 
+/// One idle connection of a server.
 #[derive(Debug)]
-struct Count(Arc<Tally>);
+pub(super) struct Count(Arc<Tally>);
+
+impl Count {
+    pub(super) fn new(tally: Arc<Tally>) -> Self {
+        tally.idle.fetch_add(1, Ordering::Relaxed);
+        Self(tally)
+    }
+}
 
 impl Idle {
     pub(super) fn new(socket: Socket, tally: Arc<Tally>) -> Self {
-        tally.idle.fetch_add(1, Ordering::Relaxed);
-        Self { socket, _count: Count(tally) }
+        Self { socket, _count: Count::new(tally) }
     }
 
     pub(super) fn into_socket(self) -> Socket {

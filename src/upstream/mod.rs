@@ -5,15 +5,18 @@
 //!   (file)   who the                                          │
 //!            servers are ──► server ◄── health, ejection      ▼
 //!                            how each stands        pool ──► connection
+//!                                                    http2 ─► stream of one
 //! ```
 //!
 //! An [`Upstream`] knows neither requests nor what flows over its connections. Statistics, checks and lists are plain values with time
-//! as an argument; sockets are opened in `pool`, names looked up in `discovery`, checks asked in `health`.
+//! as an argument; sockets are opened in `pool`, shared by many requests in `http2`, names looked up in `discovery`, checks asked in
+//! `health`.
 
 mod balance;
 mod discovery;
 mod ejection;
 mod health;
+mod http2;
 mod idle;
 mod pick;
 mod pool;
@@ -39,6 +42,7 @@ use discovery::{Lookup, SystemLookup};
 use pool::Pool;
 use roster::Roster;
 
+pub use http2::Http2Lease;
 pub use pick::Pick;
 pub use pool::{ConnectError, Connection};
 pub use server::{BusyGuard, Server};
@@ -155,7 +159,7 @@ impl Upstream {
     }
 
     /// A connect that failed counts against the server, and has its name looked up again: perhaps it moved.
-    fn judged(&self, server: &Server, connected: Result<Connection, ConnectError>) -> Result<Connection, ConnectError> {
+    fn judged<C>(&self, server: &Server, connected: Result<C, ConnectError>) -> Result<C, ConnectError> {
         if let Err(error @ (ConnectError::Refused(_) | ConnectError::TimedOut)) = &connected {
             server.connect_failed(error, clock::now());
             self.failed_connects.send_replace(());

@@ -45,7 +45,7 @@ pub struct Connection {
 /// Why there is no connection.
 #[derive(Debug)]
 pub enum ConnectError {
-    /// The server does not accept.
+    /// The server does not accept, or does not speak what it should.
     Refused(io::Error),
     /// This process has no descriptors left.
     Exhausted(io::Error),
@@ -88,7 +88,7 @@ impl Pool {
 
     /// A connection that nobody used yet.
     pub(super) async fn fresh(&self, server: &Server) -> Result<Connection, ConnectError> {
-        let socket = open(server).await?;
+        let socket = open(server.target()).await?;
         server.tally.opened.fetch_add(1, Ordering::Relaxed);
         Ok(Connection { transport: Box::new(Transport::new(socket)), reused: false })
     }
@@ -110,8 +110,8 @@ impl Pool {
 ///
 /// # Errors
 /// [`ConnectError`], but never [`ConnectError::TimedOut`]: waiting is bounded by who waits.
-pub(super) async fn open(server: &Server) -> Result<Socket, ConnectError> {
-    let connected = match server.target() {
+pub(super) async fn open(server: &Target) -> Result<Socket, ConnectError> {
+    let connected = match server {
         Target::Tcp(address) => TcpStream::connect(address).await.map(|socket| prepared(socket, server)),
         Target::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
     };
@@ -125,10 +125,10 @@ pub(super) async fn open(server: &Server) -> Result<Socket, ConnectError> {
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
-fn prepared(socket: TcpStream, server: &Server) -> Socket {
+fn prepared(socket: TcpStream, server: &Target) -> Socket {
     let options = socket.set_nodelay(true).and_then(|()| SockRef::from(&socket).set_tcp_keepalive(&transport::keepalive()));
     if let Err(error) = options {
-        tracing::debug!(server = server.address(), %error, "a socket option was refused");
+        tracing::debug!(%server, %error, "a socket option was refused");
     }
     Socket::Tcp(socket)
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::balance;
 use super::ejection::Ejection;
+use super::http2::Connections;
 use super::pool::PoolKey;
 use super::snapshot::ServerSnapshot;
 use super::spec::EjectionSpec;
@@ -40,6 +41,8 @@ pub struct Server {
     /// The address as a number that is the same in every process.
     identity: u64,
     pub(super) pool_key: PoolKey,
+    /// Its connections when it speaks HTTP/2.
+    pub(super) http2: Connections,
     /// What its health checks say; up until they say otherwise.
     up: AtomicBool,
     ejection: Ejection,
@@ -64,6 +67,7 @@ impl Server {
     /// A server that is up and has nothing to do. `host` is what its clients call it.
     pub(super) fn new(upstream: Arc<str>, target: Target, host: Arc<str>, ejection: EjectionSpec) -> Self {
         let address = target.to_string().into_boxed_str();
+        let tally = Arc::<Tally>::default();
         Self {
             upstream,
             target,
@@ -71,12 +75,13 @@ impl Server {
             identity: balance::stable_hash(address.as_bytes()),
             address,
             pool_key: PoolKey::unique(),
+            http2: Connections::new(Arc::clone(&tally)),
             up: AtomicBool::new(true),
             ejection: Ejection::new(ejection),
             credit: AtomicI64::new(0),
             streams: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
-            tally: Arc::default(),
+            tally,
         }
     }
 

@@ -197,7 +197,7 @@ async fn a_process_without_descriptors_does_not_eject_its_servers() {
     let server = only(&upstream);
     for _ in 0..EJECTION.failures {
         let exhausted = ConnectError::Exhausted(io::Error::other("too many open files"));
-        upstream.judged(&server, Err(exhausted)).expect_err("it is handed on");
+        upstream.judged::<Connection>(&server, Err(exhausted)).expect_err("it is handed on");
     }
     let snapshot = &upstream.snapshot(clock::now())[0];
     assert_eq!((snapshot.ejected, snapshot.connect_failures), (false, 0));

@@ -64,7 +64,7 @@ pub(super) fn verdict(result: &Result<Passed, Failed>) -> Option<bool> {
 /// Asks `server` once.
 pub(super) async fn run(server: &Server, spec: &HealthSpec) -> Result<Passed, Failed> {
     let asked = async {
-        let socket = pool::open(server).await.map_err(Failed::NoConnection)?;
+        let socket = pool::open(server.target()).await.map_err(Failed::NoConnection)?;
         match &spec.check {
             HealthCheck::Tcp => Ok(Passed::Accepted),
             HealthCheck::Http(path) => match ask(socket, path, server.host()).await? {
