@@ -8,7 +8,6 @@
 //! Because the type is ours, the socket comes back out of a session by a downcast: no second descriptor, no `unsafe`.
 
 use std::io;
-use std::net::Shutdown as Shut;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
@@ -24,14 +23,16 @@ use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest, UniqueID,
     UniqueIDType,
 };
-use socket2::{SockRef, TcpKeepalive};
+use socket2::TcpKeepalive;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::message::framing::{self, Decoder, Framing};
 
 mod socket;
+mod wire;
 
 pub use socket::Socket;
+pub use wire::Wire;
 
 /// Finds a peer that is gone without a word within a minute and a half: heartbeats find dead clients, but nothing else finds a dead
 /// server whose stream is merely silent.
@@ -43,27 +44,19 @@ pub fn keepalive() -> TcpKeepalive {
 /// One connection, a client's or to a server.
 #[derive(Debug)]
 pub struct Transport {
-    socket: Holding,
+    wire: Wire,
     /// Read before the socket is.
     ahead: Bytes,
     /// Whether reads are kept in `record`.
     recording: AtomicBool,
     record: BytesMut,
+    vectored: bool,
     check: Mutex<Option<BodyCheck>>,
-}
-
-#[derive(Debug)]
-enum Holding {
-    Own(Socket),
-    /// Somebody else writes to it.
-    Shared(Arc<Socket>),
 }
 
 /// Holds a chunked body to our own reading of it, which is stricter than the session's.
 #[derive(Debug)]
 struct BodyCheck {
-    /// Bytes before the body.
-    skip: usize,
     decoder: Decoder,
     payload: Vec<Range<usize>>,
 }
@@ -79,28 +72,28 @@ impl Transport {
     #[must_use]
     pub fn replaying(socket: impl Into<Socket>, ahead: Bytes) -> Self {
         Self {
-            socket: Holding::Own(socket.into()),
+            wire: Wire::Own(socket.into()),
             ahead,
             recording: AtomicBool::new(false),
             record: BytesMut::new(),
+            vectored: true,
             check: Mutex::new(None),
         }
     }
 
-    /// Holds the chunked body that comes after `skip` bytes to our own reading: where that breaks, reading fails with
-    /// [`io::ErrorKind::InvalidData`].
+    /// Says that it gathers nothing: the h2 crate then gathers small frames itself, which makes fewer and larger writes.
     #[must_use]
-    pub fn checking_chunks(self, skip: usize) -> Self {
-        Self { check: Mutex::new(Some(BodyCheck::new(skip))), ..self }
+    pub fn unvectored(self) -> Self {
+        Self { vectored: false, ..self }
     }
 
-    /// The same from now on, for a body of which all past the first `skip` recorded bytes was read already. By shared reference, since
-    /// a session lends no other.
+    /// Holds a chunked body to our own reading from now on, of which all past the first `skip` recorded bytes was read already: where
+    /// it breaks, reading fails with [`io::ErrorKind::InvalidData`]. By shared reference, since a session lends no other.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] when what was read breaks already.
     pub fn check_recorded_chunks(&self, skip: usize) -> io::Result<()> {
-        let mut check = BodyCheck::new(0);
+        let mut check = BodyCheck::new();
         if !check.is_over(self.record.get(skip..).unwrap_or_default())? {
             *self.check.lock().unwrap_or_else(PoisonError::into_inner) = Some(check);
         }
@@ -124,34 +117,24 @@ impl Transport {
         self.record.len()
     }
 
-    /// Shares the socket with somebody who writes to it while a session reads from it.
+    /// Shares the socket with somebody who uses its other direction while a session uses one.
     #[must_use]
     pub fn share(mut self: Box<Self>) -> (Box<Self>, Arc<Socket>) {
-        let shared = match self.socket {
-            Holding::Own(socket) => Arc::new(socket),
-            Holding::Shared(socket) => socket,
-        };
-        self.socket = Holding::Shared(Arc::clone(&shared));
+        let (wire, shared) = self.wire.share();
+        self.wire = wire;
         (self, shared)
     }
 
     /// The socket, for its options.
     #[must_use]
     pub fn socket(&self) -> &Socket {
-        match &self.socket {
-            Holding::Own(socket) => socket,
-            Holding::Shared(socket) => socket,
-        }
+        self.wire.socket()
     }
 
-    /// The socket, what was read of it and is still unread, and what was recorded. `None` while the socket is shared.
+    /// The socket, what was read of it and is still unread, and what was recorded.
     #[must_use]
-    pub fn into_parts(self) -> Option<(Socket, Bytes, Bytes)> {
-        let socket = match self.socket {
-            Holding::Own(socket) => socket,
-            Holding::Shared(socket) => Arc::into_inner(socket)?,
-        };
-        Some((socket, self.ahead, self.record.freeze()))
+    pub fn into_parts(self) -> (Wire, Bytes, Bytes) {
+        (self.wire.unshared(), self.ahead, self.record.freeze())
     }
 
     /// Gets back what was put into a session; `None` when it is some other kind of stream.
@@ -168,16 +151,14 @@ impl Transport {
 }
 
 impl BodyCheck {
-    fn new(skip: usize) -> Self {
-        Self { skip, decoder: Decoder::new(Framing::Chunked), payload: Vec::new() }
+    fn new() -> Self {
+        Self { decoder: Decoder::new(Framing::Chunked), payload: Vec::new() }
     }
 
-    /// Whether the body ended within `read`; what follows it is the next request.
+    /// Whether the body ended within `read`; what follows it is not part of it.
     fn is_over(&mut self, read: &[u8]) -> io::Result<bool> {
-        let skipped = self.skip.min(read.len());
-        self.skip -= skipped;
         self.payload.clear();
-        let decoded = self.decoder.decode(&read[skipped..], &mut self.payload);
+        let decoded = self.decoder.decode(read, &mut self.payload);
         decoded.map(|decoded| decoded.done).map_err(|framing::Malformed| io::ErrorKind::InvalidData.into())
     }
 }
@@ -186,23 +167,11 @@ impl AsyncRead for Transport {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buf.filled().len();
-        let check = this.check.get_mut().unwrap_or_else(PoisonError::into_inner);
         if this.ahead.has_remaining() {
-            // The head alone, so that a body which breaks at once is an error of the body.
-            let head = check.as_ref().map_or(0, |check| check.skip);
-            let limit = if head > 0 { head } else { usize::MAX };
-            let n = this.ahead.remaining().min(buf.remaining()).min(limit);
+            let n = this.ahead.remaining().min(buf.remaining());
             buf.put_slice(&this.ahead.split_to(n));
         } else {
-            match &mut this.socket {
-                Holding::Own(socket) => std::task::ready!(Pin::new(socket).poll_read(cx, buf))?,
-                Holding::Shared(socket) => {
-                    let unfilled = buf.initialize_unfilled();
-                    let polled = poll_shared(cx, Socket::poll_read_ready, socket, |socket| socket.try_read(unfilled));
-                    let n = std::task::ready!(polled)?;
-                    buf.advance(n);
-                }
-            }
+            std::task::ready!(Pin::new(&mut this.wire).poll_read(cx, buf))?;
         }
         let read = &buf.filled()[before..];
         if *this.recording.get_mut() {
@@ -210,6 +179,7 @@ impl AsyncRead for Transport {
         } else if !this.record.is_empty() {
             this.record = BytesMut::new();
         }
+        let check = this.check.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(body) = check
             && body.is_over(read)?
         {
@@ -221,46 +191,23 @@ impl AsyncRead for Transport {
 
 impl AsyncWrite for Transport {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
-            Holding::Own(socket) => Pin::new(socket).poll_write(cx, buf),
-            Holding::Shared(socket) => poll_shared(cx, Socket::poll_write_ready, socket, |socket| socket.try_write(buf)),
-        }
+        Pin::new(&mut self.wire).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
-            Holding::Own(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
-            Holding::Shared(socket) => poll_shared(cx, Socket::poll_write_ready, socket, |socket| socket.try_write_vectored(bufs)),
-        }
+        Pin::new(&mut self.wire).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        self.vectored
     }
 
-    /// TCP keeps nothing back that could be flushed.
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(self.socket()).shutdown(Shut::Write))
-    }
-}
-
-/// Tries until it would block, then waits to be ready.
-fn poll_shared<T>(
-    cx: &mut Context<'_>,
-    ready: impl Fn(&Socket, &mut Context<'_>) -> Poll<io::Result<()>>,
-    socket: &Socket,
-    mut attempt: impl FnMut(&Socket) -> io::Result<T>,
-) -> Poll<io::Result<T>> {
-    loop {
-        std::task::ready!(ready(socket, cx))?;
-        match attempt(socket) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            done => return Poll::Ready(done),
-        }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_shutdown(cx)
     }
 }
 

@@ -85,6 +85,8 @@ pub struct Decoded {
     pub verbatim: bool,
     /// The body is complete. What follows in the input is not part of it.
     pub done: bool,
+    /// Where the reading stopped: the input's length, or less where the body was complete before.
+    pub end: usize,
 }
 
 impl Decoder {
@@ -135,7 +137,7 @@ impl Decoder {
             }
         }
         let verbatim = verbatim && self.state == SIZE_LINE;
-        Ok(Decoded { verbatim, done: self.state == State::Done })
+        Ok(Decoded { verbatim, done: self.state == State::Done, end: at })
     }
 
     /// Whether the connection's end is the body's proper end here.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::HOST;
-use pingora::protocols::Stream;
-use pingora::protocols::http::ServerSession;
-use tokio::net::TcpStream;
+use pingora::http::RequestHeader;
 
 use super::door::After;
+use super::downstream::Downstream;
 use super::exchange::Exchange;
 use super::record::{Client, Request, RequestRecord};
 use super::reject;
+use super::upload::Upload;
 use crate::admission::Admission;
 use crate::affinity::Sealer;
 use crate::client_id::{self, ClientKey, TrustedProxies};
@@ -23,7 +23,6 @@ use crate::message::forwarded::{ClientHop, ForwardedPolicy};
 use crate::route::RouteTable;
 use crate::telemetry::access_log::{AccessLog, Asked, RequestLine};
 use crate::telemetry::{Metrics, RouteMetrics, StatusClass, UpstreamMetrics};
-use crate::transport::Transport;
 use crate::upstream::Upstream;
 
 /// What all requests share.
@@ -62,19 +61,17 @@ pub struct RouteContext {
 
 impl App {
     /// Serves one request, whose head is read.
-    pub async fn handle(&self, mut session: ServerSession, request: RequestHead, client: Client) -> After {
+    pub(super) async fn handle(&self, down: Downstream, upload: Upload, request: RequestHead, client: Arc<Client>) -> After {
         let started = clock::now();
         // An HTTP/1.0 client gets its body up to the close; Pingora's own answer for it may promise otherwise.
         let keep_alive = request.keep_alive && request.version == crate::message::Version::Http11 && !self.drain.is_draining();
-        session.set_keepalive(keep_alive.then_some(0));
-        session.set_pipelining_enabled(true);
-        let head = session.req_header();
+        let head = down.head();
         let peer = client.address.ip().to_canonical();
         let address = client_id::client_address(peer, &head.headers, &self.trusted);
         let host = head.headers.get(HOST).map(|host| host.as_bytes());
         let found = self.routes.find(host, head.raw_path(), &request.method);
         let Some((route, context)) = found.and_then(|route| Some((route, self.contexts.get(route.position)?))) else {
-            return self.no_route(session, &request, client, address).await;
+            return self.no_route(down, upload, &request, client, address, keep_alive).await;
         };
         let asked = Request {
             client: address,
@@ -86,12 +83,12 @@ impl App {
         };
         let record = RequestRecord::new(asked, Arc::clone(&self.log), Arc::clone(&context.metrics), started);
         let exchange = Exchange { app: self, route, context, request: &request, client: address, keep_alive };
-        exchange.run(session, client, record).await
+        exchange.run(down, upload, client, record).await
     }
 
     /// What a server is told of this client.
-    pub(super) fn hop<'a>(&self, peer: IpAddr, client: IpAddr, session: &'a ServerSession) -> ClientHop<'a> {
-        let headers = &session.req_header().headers;
+    pub(super) fn hop<'a>(&self, peer: IpAddr, client: IpAddr, head: &'a RequestHeader) -> ClientHop<'a> {
+        let headers = &head.headers;
         ClientHop {
             peer,
             trusted: self.trusted.contains(peer),
@@ -101,11 +98,19 @@ impl App {
         }
     }
 
-    async fn no_route(&self, mut session: ServerSession, request: &RequestHead, client: Client, address: IpAddr) -> After {
+    async fn no_route(
+        &self,
+        mut down: Downstream,
+        upload: Upload,
+        request: &RequestHead,
+        client: Arc<Client>,
+        address: IpAddr,
+        keep_alive: bool,
+    ) -> After {
         let started = clock::now();
-        let answered = reject::answer(&mut session, 404, None).await;
+        let answered = reject::answer(&mut down, 404, None, keep_alive && !request.framing.has_body()).await;
         self.metrics.answered_without_route(StatusClass::of(404));
-        let head = session.req_header();
+        let head = down.head();
         let asked = Asked {
             client: address,
             method: Some(request.method.as_str()),
@@ -125,7 +130,7 @@ impl App {
             total: clock::now().saturating_duration_since(started),
         });
         match answered {
-            Ok(()) => leave(session, client).await,
+            Ok(()) => leave(down, upload, client),
             Err(_) => After::Gone,
         }
     }
@@ -133,30 +138,14 @@ impl App {
 
 /// After a whole response: the connection serves the next request, or is closed without taking the answer from a client that still
 /// sends.
-pub(super) async fn leave(session: ServerSession, client: Client) -> After {
-    let ServerSession::H1(mut session) = session else { return After::Gone };
-    if session.will_keepalive() && session.is_body_done() {
-        let Ok(Some(reusable)) = session.reuse().await else { return After::Gone };
-        let (stream, overread) = reusable.into_parts();
-        let Some((socket, unread)) = raw(stream) else { return After::Gone };
-        let ahead = match overread {
-            Some(mut overread) if !unread.is_empty() => {
-                overread.extend_from_slice(&unread);
-                overread.freeze()
-            }
-            Some(overread) => overread.freeze(),
-            None => unread,
-        };
-        return After::Next(socket, ahead, client);
-    }
-    match raw(session.into_inner()) {
-        Some((socket, _)) => After::Linger(socket, client),
+pub(super) fn leave(down: Downstream, upload: Upload, client: Arc<Client>) -> After {
+    let received = upload.is_received();
+    let ahead = upload.into_ahead();
+    let Some((wire, keeps)) = down.into_connection() else { return After::Gone };
+    let Some(socket) = wire.unshared().into_own() else { return After::Gone };
+    match socket.into_tcp() {
+        Some(socket) if keeps && received => After::Next(socket, ahead, client),
+        Some(socket) => After::Linger(socket, client),
         None => After::Gone,
     }
-}
-
-/// The client's socket out of a session's stream, and what was read of it and is still unread.
-fn raw(stream: Stream) -> Option<(TcpStream, Bytes)> {
-    let (socket, unread, _) = Transport::from_stream(stream)?.into_parts()?;
-    Some((socket.into_tcp()?, unread))
 }

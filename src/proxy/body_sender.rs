@@ -1,25 +1,42 @@
-//! A request's body on its way to the server, beside the session that reads the answer: a server may answer before it took the whole
-//! body, or without taking it at all, and must be heard meanwhile. Framing is built here (RFC 9112 sections 6 and 7.1).
+//! A request's body on its way to the server, beside whoever reads the answer: a server may answer before it took the whole body, or
+//! without taking it at all, and must be heard meanwhile. Framing is built here (RFC 9112 sections 6 and 7.1, RFC 9113 section 8.1).
 
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use tokio::io::Interest;
+use bytes::{Buf, Bytes};
+use h2::SendStream;
+use http::HeaderMap;
 
+use super::http2_write::poll_send;
 use crate::message::RequestFraming;
 use crate::message::framing::{self, LAST_CHUNK};
 use crate::transport::Socket;
 
-/// Sends one body. At most one piece waits in it.
-#[derive(Debug)]
+/// Sends one body. At most one read waits in it.
 pub(super) struct BodySender {
-    socket: Arc<Socket>,
-    chunked: bool,
-    /// What `Content-Length` still promises.
-    left: u64,
-    pending: Vec<u8>,
-    sent: usize,
+    carrier: Carrier,
     state: State,
+}
+
+enum Carrier {
+    /// There is no body, or the server takes no more of it.
+    None,
+    Http1 {
+        socket: Arc<Socket>,
+        chunked: bool,
+        /// What `Content-Length` still promises.
+        left: u64,
+        pending: Vec<u8>,
+        sent: usize,
+    },
+    Http2 {
+        stream: SendStream<Bytes>,
+        pending: Bytes,
+        /// The end waits behind `pending`, with these trailers.
+        end: Option<HeaderMap>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,20 +49,33 @@ enum State {
 }
 
 impl BodySender {
-    /// A body with `framing`, whose head is sent on `socket`; without a body there is nothing to send.
-    pub(super) fn new(socket: Arc<Socket>, framing: RequestFraming) -> Self {
-        let (chunked, left) = match framing {
-            RequestFraming::Chunked => (true, 0),
-            RequestFraming::Length(length) => (false, length),
-            RequestFraming::None => (false, 0),
-        };
-        let state = if framing.has_body() { State::Open } else { State::Ended };
-        Self { socket, chunked, left, pending: Vec::new(), sent: 0, state }
+    /// For a request without a body, of which nothing is left to send.
+    pub(super) fn none() -> Self {
+        Self { carrier: Carrier::None, state: State::Ended }
     }
 
-    /// Whether a piece waits for the server.
+    /// A body with `framing`, whose head is sent on `socket`.
+    pub(super) fn http1(socket: Arc<Socket>, framing: RequestFraming) -> Self {
+        let (chunked, left) = match framing {
+            RequestFraming::Chunked => (true, 0),
+            RequestFraming::Length(length) if length > 0 => (false, length),
+            RequestFraming::Length(_) | RequestFraming::None => return Self::none(),
+        };
+        Self { carrier: Carrier::Http1 { socket, chunked, left, pending: Vec::new(), sent: 0 }, state: State::Open }
+    }
+
+    /// A body on a stream, whose head is sent.
+    pub(super) fn http2(stream: SendStream<Bytes>) -> Self {
+        Self { carrier: Carrier::Http2 { stream, pending: Bytes::new(), end: None }, state: State::Open }
+    }
+
+    /// Whether something waits for the server.
     pub(super) fn is_pending(&self) -> bool {
-        self.sent < self.pending.len()
+        match &self.carrier {
+            Carrier::None => false,
+            Carrier::Http1 { pending, sent, .. } => *sent < pending.len(),
+            Carrier::Http2 { pending, end, .. } => pending.has_remaining() || end.is_some(),
+        }
     }
 
     /// Whether the body can still grow.
@@ -58,53 +88,92 @@ impl BodySender {
         self.state == State::Ended && !self.is_pending()
     }
 
-    /// Whether the client's side is of interest: to read on, or to see it leave. Not behind a body that nobody reads any more: what
-    /// else comes would be its rest.
-    pub(super) fn lets_client_speak(&self) -> bool {
-        self.state != State::Broken && !self.is_pending()
+    /// Takes a piece of the body.
+    pub(super) fn push(&mut self, piece: &[u8]) {
+        if self.state != State::Open || piece.is_empty() {
+            return;
+        }
+        match &mut self.carrier {
+            Carrier::None => {}
+            Carrier::Http1 { chunked: true, pending, .. } => {
+                framing::begin_chunk(piece.len(), pending);
+                pending.extend_from_slice(piece);
+                framing::end_chunk(pending);
+            }
+            Carrier::Http1 { chunked: false, pending, left, .. } => {
+                pending.extend_from_slice(piece);
+                *left = left.saturating_sub(piece.len() as u64);
+            }
+            Carrier::Http2 { pending, .. } if pending.is_empty() => *pending = Bytes::copy_from_slice(piece),
+            Carrier::Http2 { pending, .. } => *pending = [&pending[..], piece].concat().into(),
+        }
     }
 
-    /// Takes what a session read of the body; `over` when that was the last of it.
-    pub(super) fn push(&mut self, piece: &[u8], over: bool) {
+    /// The same without a copy, where the server's connection can do without.
+    pub(super) fn push_bytes(&mut self, piece: Bytes) {
+        match &mut self.carrier {
+            Carrier::Http2 { pending, .. } if self.state == State::Open && pending.is_empty() => *pending = piece,
+            _ => self.push(&piece),
+        }
+    }
+
+    /// That was the last of it. Trailers go on where the server's connection can carry them (RFC 9110 section 6.5.1).
+    pub(super) fn end(&mut self, trailers: Option<HeaderMap>) {
         if self.state != State::Open {
             return;
         }
-        if self.chunked {
-            // An empty chunk would end the body.
-            if !piece.is_empty() {
-                framing::begin_chunk(piece.len(), &mut self.pending);
-                self.pending.extend_from_slice(piece);
-                framing::end_chunk(&mut self.pending);
-            }
-            if over {
-                self.pending.extend_from_slice(LAST_CHUNK);
-            }
-        } else {
-            self.pending.extend_from_slice(piece);
-            self.left = self.left.saturating_sub(piece.len() as u64);
-        }
-        if over {
-            self.state = if self.left == 0 { State::Ended } else { State::Broken };
+        self.state = State::Ended;
+        match &mut self.carrier {
+            Carrier::None => {}
+            Carrier::Http1 { chunked: true, pending, .. } => pending.extend_from_slice(LAST_CHUNK),
+            Carrier::Http1 { left: 0, .. } => {}
+            Carrier::Http1 { .. } => self.state = State::Broken,
+            Carrier::Http2 { end, .. } => *end = Some(trailers.unwrap_or_default()),
         }
     }
 
-    /// Writes what is pending. Dropped half-way, it goes on at the next call.
-    pub(super) async fn flush(&mut self) {
-        while self.is_pending() {
-            let written = match self.socket.ready(Interest::WRITABLE).await {
-                Ok(()) => self.socket.try_write(&self.pending[self.sent..]),
-                Err(error) => Err(error),
-            };
-            match written {
-                Ok(n) => self.sent += n,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => {
-                    self.state = State::Broken;
-                    self.sent = self.pending.len();
-                }
+    /// Writes what is pending. Ready when nothing is any more.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match std::task::ready!(self.carrier.poll_flush(cx)) {
+            Ok(()) => {}
+            Err(_) => {
+                self.state = State::Broken;
+                self.carrier = Carrier::None;
             }
         }
-        self.pending.clear();
-        self.sent = 0;
+        Poll::Ready(())
+    }
+}
+
+impl Carrier {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::None => Poll::Ready(Ok(())),
+            Self::Http1 { socket, pending, sent, .. } => {
+                while *sent < pending.len() {
+                    let wrote = socket.poll_try(cx, Socket::poll_write_ready, |socket| socket.try_write(&pending[*sent..]));
+                    *sent += std::task::ready!(wrote)?;
+                }
+                // A burst is over: what it needed is given back.
+                *pending = Vec::new();
+                *sent = 0;
+                Poll::Ready(Ok(()))
+            }
+            Self::Http2 { stream, pending, end } => {
+                while pending.has_remaining() {
+                    let end_here = end.as_ref().is_some_and(HeaderMap::is_empty);
+                    std::task::ready!(poll_send(stream, cx, pending, end_here))?;
+                    if end_here && pending.is_empty() {
+                        *end = None;
+                    }
+                }
+                if let Some(trailers) = end.take() {
+                    let sent =
+                        if trailers.is_empty() { stream.send_data(Bytes::new(), true) } else { stream.send_trailers(trailers) };
+                    sent.map_err(io::Error::other)?;
+                }
+                Poll::Ready(Ok(()))
+            }
+        }
     }
 }

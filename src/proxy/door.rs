@@ -6,20 +6,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v1::server::HttpSession;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::app::App;
+use super::downstream::Downstream;
 use super::record::Client;
-use super::reject;
+use super::request_body::RequestBody;
+use super::upload::Upload;
+use super::{http2_door, reject};
 use crate::admission::{self, Connections};
 use crate::clock;
 use crate::message::request_head::{self, RequestHead};
-use crate::message::{HeadEnd, HeadScanner, Refusal, RequestFraming};
+use crate::message::{HeadEnd, HeadScanner, Refusal};
 use crate::telemetry::access_log::{Asked, RequestLine};
 use crate::telemetry::{ConnectionCap, StatusClass};
-use crate::transport::Transport;
+use crate::transport::{Socket, Transport};
 
 /// Bytes read at a time while a head is incomplete.
 const HEAD_READ: usize = 4 * 1024;
@@ -54,9 +57,9 @@ pub struct Door {
 #[derive(Debug)]
 pub enum After {
     /// The next request may come; its first bytes may be there already.
-    Next(TcpStream, Bytes, Client),
+    Next(TcpStream, Bytes, Arc<Client>),
     /// It is to be closed, but the client may still be sending.
-    Linger(TcpStream, Client),
+    Linger(TcpStream, Arc<Client>),
     /// It is closed, or belongs to a relay.
     Gone,
 }
@@ -67,7 +70,12 @@ enum NoRequest {
     Quiet,
     /// It gets this answer.
     Refused(Refusal),
+    /// The client speaks HTTP/2: it is the preface of that (RFC 9113 section 3.4).
+    Http2,
 }
+
+/// What the preface of HTTP/2 looks like to an HTTP/1 reader: a head. Six more bytes belong to it.
+const HTTP2_PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 impl Door {
     /// A door to `app`.
@@ -78,9 +86,14 @@ impl Door {
 
     /// Serves one connection to its end.
     pub async fn serve(&self, socket: TcpStream, client: Client) {
-        tokio::select! {
-            () = self.requests(socket, client) => {}
-            () = self.app.drain.cut_off() => {}
+        let client = Arc::new(client);
+        let http2 = tokio::select! {
+            http2 = self.requests(socket, Arc::clone(&client)) => http2,
+            () = self.app.drain.cut_off() => None,
+        };
+        if let Some((socket, ahead)) = http2 {
+            let transport = Transport::replaying(socket, ahead).unvectored();
+            http2_door::serve(&self.app, &self.settings, transport, client).await;
         }
     }
 
@@ -99,37 +112,54 @@ impl Door {
         }
     }
 
-    /// One request after the other.
-    async fn requests(&self, mut socket: TcpStream, mut client: Client) {
+    /// One HTTP/1 request after the other. A connection that begins with HTTP/2 is given back, with what was read of it.
+    async fn requests(&self, mut socket: TcpStream, mut client: Arc<Client>) -> Option<(TcpStream, Bytes)> {
         let mut ahead = BytesMut::new();
         let mut first_wait = self.settings.request_head;
+        let mut is_first = true;
         loop {
             let (head, head_bytes) = match self.read_head(&mut socket, &mut ahead, first_wait).await {
                 Ok(head) => head,
-                Err(NoRequest::Quiet) => return,
-                Err(NoRequest::Refused(refusal)) => return self.refuse(socket, refusal, &ahead, &client).await,
+                Err(NoRequest::Quiet) => return None,
+                Err(NoRequest::Http2) if is_first => return Some((socket, ahead.freeze())),
+                Err(NoRequest::Http2) => {
+                    self.refuse(socket, LATE_PREFACE, &ahead, &client).await;
+                    return None;
+                }
+                Err(NoRequest::Refused(refusal)) => {
+                    self.refuse(socket, refusal, &ahead, &client).await;
+                    return None;
+                }
             };
-            let mut transport = Transport::replaying(socket, ahead.freeze());
-            if head.framing == RequestFraming::Chunked {
-                transport = transport.checking_chunks(head_bytes);
-            }
-            let mut session = ServerSession::new_http1(Box::new(transport));
+            is_first = false;
+            // The session gets the head and nothing behind it: the body is ours to read.
+            let raw = ahead.split_to(head_bytes).freeze();
+            let (transport, shared) = Box::new(Transport::replaying(socket, raw)).share();
+            let mut session = HttpSession::new(transport);
+            // It knows nothing of the body: whether that is whole is not its judgement.
+            session.set_close_on_response_before_downstream_finish(false);
             // What the door lets through, Pingora's parser takes: a property test of `message` holds them together.
             match session.read_request().await {
-                Ok(true) => {}
-                Ok(false) => return,
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
                 Err(error) => {
                     tracing::warn!(client = %client.address, %error, "a request head that we judged clean was refused by the session");
-                    return;
+                    return None;
                 }
             }
-            match Box::pin(self.app.handle(session, head, client)).await {
+            let down = Downstream::http1(session, head.version, Arc::clone(&shared));
+            let body = RequestBody::http1(shared, ahead.freeze(), head.framing);
+            let upload = Upload::new(body, head.framing.has_body());
+            match Box::pin(self.app.handle(down, upload, head, client)).await {
                 After::Next(next_socket, next_ahead, same_client) => {
                     (socket, ahead, client) = (next_socket, BytesMut::from(next_ahead), same_client);
                     first_wait = self.settings.keep_alive;
                 }
-                After::Linger(socket, _client) => return linger(socket).await,
-                After::Gone => return,
+                After::Linger(socket, _client) => {
+                    linger(socket.into()).await;
+                    return None;
+                }
+                After::Gone => return None,
             }
         }
     }
@@ -155,6 +185,14 @@ impl Door {
         let deadline = clock::now() + self.settings.request_head;
         let mut scanner = HeadScanner::new();
         loop {
+            // Not for the scanner, which refuses its version.
+            if ahead.starts_with(HTTP2_PREFACE_HEAD) {
+                return Err(NoRequest::Http2);
+            }
+            if HTTP2_PREFACE_HEAD.starts_with(ahead) {
+                self.read_more(socket, ahead, deadline).await?;
+                continue;
+            }
             match scanner.scan(ahead) {
                 HeadEnd::Complete(end) if end <= self.settings.request_head_bytes => {
                     return request_head::judge(&ahead[..end]).map(|head| (head, end)).map_err(NoRequest::Refused);
@@ -209,7 +247,7 @@ impl Door {
         });
         let answer = reject::raw(refusal.status, refusal.reason);
         if let Ok(Ok(())) = tokio::time::timeout(self.settings.write_stall, socket.write_all(&answer)).await {
-            linger(socket).await;
+            linger(socket.into()).await;
         }
     }
 }
@@ -238,8 +276,10 @@ async fn first_bytes(socket: &TcpStream, ahead: &mut BytesMut) -> std::io::Resul
 const TOO_LARGE: Refusal = Refusal { status: 431, reason: "the request head is larger than limits.request_head" };
 const TOO_SLOW: Refusal = Refusal { status: 408, reason: "the request head did not arrive within timeouts.request_head" };
 
+const LATE_PREFACE: Refusal = Refusal { status: 400, reason: "HTTP/2 begins with the connection or not at all" };
+
 /// Closes our side, and reads for a while what the client still sends: a reset would take the answer from it.
-async fn linger(mut socket: TcpStream) {
+pub(super) async fn linger(mut socket: Socket) {
     if socket.shutdown().await.is_err() {
         return;
     }

@@ -1,144 +1,119 @@
-//! A response that is no event stream, forwarded on Pingora's sessions: each read is written at once, framing is that of this hop
-//! (RFC 9112 section 6), and what broke off is never made to look whole (section 8).
+//! A response that is no event stream, forwarded: each read is written at once, framing is that of this hop (RFC 9112 section 6), and
+//! what broke off is never made to look whole (section 8). The request's body goes its way meanwhile.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use h2::Reason;
 use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v1::client::HttpSession as UpstreamSession;
 
 use super::app::leave;
-use super::body_sender::BodySender;
+use super::ask::Answered;
 use super::door::After;
-use super::exchange::{Answered, Exchange, listen};
+use super::downstream::{Body, Downstream};
+use super::exchange::Exchange;
 use super::record::{Client, Outcome, RequestRecord};
-use super::relay::reset_on_close;
-use crate::message::{ResponseFraming, Version, response};
-use crate::transport::Transport;
+use super::server_response::ServerResponse;
+use super::upload::Upload;
+use crate::message::{ResponseFraming, response};
 
 impl Exchange<'_> {
     pub(super) async fn forward(
         &self,
-        mut session: ServerSession,
+        mut down: Downstream,
+        mut upload: Upload,
         answered: Answered,
-        client: Client,
+        client: Arc<Client>,
         mut record: RequestRecord,
     ) -> After {
-        let Answered { session: mut upstream, head, head_bytes, mut body, busy, pin } = answered;
-        if let Some(transport) = Transport::of_stream(upstream.stream()) {
-            if head.framing == ResponseFraming::Chunked && transport.check_recorded_chunks(head_bytes).is_err() {
-                let reason = "the chunked coding of the response is malformed";
-                return self.unanswered(session, client, record, 502, reason).await;
-            }
-            transport.stop_recording();
+        let Answered { mut response, mut header, head, busy, pin } = answered;
+        if let Err(reason) = response.begin_body(head.framing, self.route.timeouts.response_body_idle) {
+            drop(response);
+            return self.unanswered(down, upload, client, record, 502, reason).await;
         }
-        let Some(mut header) = upstream.resp_header().cloned() else { return After::Gone };
         record.status(header.status.as_u16());
+        let promised = keep_alive_timeout(&header);
         response::strip_hop_by_hop(&mut header);
-        let promised = keep_alive_timeout(&upstream);
-        let by_close = self.frame_response(&mut header, head.framing);
         if let Some(pin) = pin {
             // The value was built to be one.
             let _ = header.append_header(http::header::SET_COOKIE, pin);
         }
-        // Anew: 1xx responses before a whole request body made Pingora forget it.
-        let keep_alive = self.keep_alive && !by_close && session.is_body_done() && !self.app.drain.is_draining();
-        session.set_keepalive(keep_alive.then_some(0));
-        if self.write_head(&mut session, header).await.is_err() {
+        let body = match head.framing {
+            ResponseFraming::None | ResponseFraming::Length(0) => Body::None,
+            ResponseFraming::Length(_) => Body::Framed,
+            ResponseFraming::Chunked | ResponseFraming::CloseDelimited => down.body_of_unknown_length(),
+        };
+        let keeps = self.keep_alive && upload.is_received() && !self.app.drain.is_draining();
+        if down.write_head(header, body, keeps).await.is_err() {
             record.outcome(Outcome::ClientGone);
             return After::Gone;
         }
-        if by_close {
-            // Until the body is whole, whatever drops the connection must show that it is not.
-            set_reset_on_close(&session, true);
-        }
-        let outcome = self.forward_body(&mut session, &mut upstream, &mut body, &mut record).await;
+        // Until the body is whole, whatever drops the connection must show that it is not.
+        down.set_reset_on_close(body == Body::UntilClose);
+        let outcome = self.forward_body(&mut down, &mut response, &mut upload, &mut record).await;
         record.outcome(outcome);
-        if outcome != Outcome::Whole {
-            return After::Gone;
-        }
-        if by_close {
-            set_reset_on_close(&session, false);
-        }
-        let request_complete = body.is_complete();
-        drop(body);
-        if request_complete && head.keep_alive {
-            upstream.respect_keepalive();
-            if let Some(stream) = upstream.reuse().await {
-                self.context.upstream.release(stream, busy.server(), promised);
+        match outcome {
+            Outcome::Whole => {}
+            Outcome::UpstreamLost => {
+                down.break_off(Reason::INTERNAL_ERROR);
+                return After::Gone;
             }
+            _ => return After::Gone,
         }
-        if session.finish_body().await.is_err() {
-            return After::Gone;
+        down.set_reset_on_close(false);
+        if upload.is_complete() && head.keep_alive {
+            response.release(&self.context.upstream, busy.server(), promised).await;
         }
-        leave(session, client).await
-    }
-
-    /// Framing towards the client, from the framing of the upstream. Returns whether the body ends with the connection.
-    fn frame_response(&self, header: &mut ResponseHeader, framing: ResponseFraming) -> bool {
-        header.set_version(http::Version::HTTP_11);
-        match framing {
-            ResponseFraming::None | ResponseFraming::Length(_) => false,
-            ResponseFraming::Chunked | ResponseFraming::CloseDelimited => match self.request.version {
-                Version::Http10 => true,
-                Version::Http11 => {
-                    // The name is valid and the value is a constant.
-                    let _ = header.insert_header(http::header::TRANSFER_ENCODING, "chunked");
-                    false
-                }
-                Version::Http2 => false,
-            },
-        }
+        leave(down, upload, client)
     }
 
     async fn forward_body(
         &self,
-        session: &mut ServerSession,
-        upstream: &mut UpstreamSession,
-        body: &mut BodySender,
+        down: &mut Downstream,
+        response: &mut ServerResponse,
+        upload: &mut Upload,
         record: &mut RequestRecord,
     ) -> Outcome {
-        upstream.read_timeout = Some(self.route.timeouts.response_body_idle);
-        while !upstream.is_body_done() {
-            let speaks = body.lets_client_speak();
+        let idle = self.route.timeouts.response_body_idle;
+        let broke_off = |error: String| {
+            tracing::warn!(upstream = self.context.upstream.name(), error, "the response broke off");
+            Outcome::UpstreamLost
+        };
+        loop {
             tokio::select! {
                 biased;
-                read = upstream.read_body_bytes() => match read {
-                    // An empty chunk would end the body, and its end would then be written twice (cloudflare/pingora#935).
-                    Ok(Some(data)) if data.is_empty() => {}
+                read = response.read(idle) => match read {
                     Ok(Some(data)) => {
                         record.forwarded(data.len());
-                        if session.write_response_body(data, false).await.is_err() {
+                        if !matches!(upload.beside(down.write_body(data)).await, Ok(Ok(()))) {
                             return Outcome::ClientGone;
                         }
                     }
                     Ok(None) => break,
-                    Err(error) => {
-                        tracing::warn!(upstream = self.context.upstream.name(), %error, "the response broke off");
-                        return Outcome::UpstreamLost;
-                    }
+                    Err(error) => return broke_off(error),
                 },
-                () = body.flush(), if body.is_pending() => {}
-                read = listen(session, speaks) => match read {
-                    Ok(piece) => body.push(&piece.unwrap_or_default(), session.is_body_done()),
-                    Err(_) => return Outcome::ClientGone,
+                moved = upload.progress() => if moved.is_err() {
+                    return Outcome::ClientGone;
                 },
+                () = down.gone() => return Outcome::ClientGone,
             }
         }
-        Outcome::Whole
+        let trailers = match upload.beside(response.trailers(idle)).await {
+            Ok(Ok(trailers)) => trailers,
+            Ok(Err(error)) => return broke_off(error),
+            Err(_) => return Outcome::ClientGone,
+        };
+        match upload.beside(down.finish(trailers)).await {
+            Ok(Ok(())) => Outcome::Whole,
+            Ok(Err(_)) | Err(_) => Outcome::ClientGone,
+        }
     }
 }
 
 /// `timeout` of the server's `Keep-Alive`: it closes an idle connection then.
-fn keep_alive_timeout(upstream: &UpstreamSession) -> Option<Duration> {
-    let value = upstream.resp_header()?.headers.get("keep-alive")?.to_str().ok()?;
+fn keep_alive_timeout(header: &ResponseHeader) -> Option<Duration> {
+    let value = header.headers.get("keep-alive")?.to_str().ok()?;
     let (_, seconds) =
         value.split(',').filter_map(|part| part.split_once('=')).find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))?;
     seconds.trim().parse().ok().map(Duration::from_secs)
-}
-
-fn set_reset_on_close(session: &ServerSession, reset: bool) {
-    if let Some(transport) = session.stream().and_then(Transport::of_stream) {
-        reset_on_close(transport.socket(), reset);
-    }
 }

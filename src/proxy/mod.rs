@@ -1,33 +1,46 @@
-//! The Pingora shell: the only code that touches Pingora's sessions.
+//! The Pingora shell: the only code that touches sessions and connections of clients.
 //!
 //! ```text
-//! accept ──► door ──► app ──► exchange ──┬──► the response, forwarded on Pingora's sessions ──► door
-//!           (judged)                     └──► detach ──► relay (two raw sockets, the engine)
+//! accept ──► door ──┬───────────────► app ──► exchange ──┬──► forward: an ordinary response ──► door
+//!           (judged)└─► http2_door ─►   (route)  (ask)   ├──► stream ──► relay (two raw ends, the engine)
+//!                      (many streams)                    └──► tunnel (two raw sockets)
 //! ```
 //!
 //! | file | what it is |
 //! |---|---|
 //! | [`door`] | the connection before Pingora: deadlines, raw heads, keep-alive |
+//! | `http2_door` | a connection that speaks HTTP/2 |
 //! | [`app`] | one request: route, exchange |
-//! | [`exchange`] | one request up to the head of its response |
+//! | [`exchange`] | one request and its response |
+//! | `ask` | choose a server, send, read heads |
+//! | [`downstream`] | the answering half towards a client, over HTTP/1 or HTTP/2 |
+//! | `server_response` | a server's response on its way in, over HTTP/1 or HTTP/2 |
+//! | `upload` | the request's body on its way, beside its answer |
+//! | `request_body`, `body_sender` | its two ends |
 //! | `forward` | a response that is no event stream |
-//! | `body_sender` | a request's body on its way, beside its answer |
-//! | [`detach`] | from Pingora's sessions to the two raw sockets |
 //! | `stream` | from an answered exchange to the relay |
 //! | [`relay`] | one event stream |
+//! | `tunnel` | a connection that switched protocols |
+//! | `http2_write` | writing to a stream within its window |
 //! | [`reject`] | the answers that we give ourselves |
 //! | [`record`] | gauges, counters and log lines of connections and streams |
 
 pub mod app;
+mod ask;
 mod body_sender;
-pub mod detach;
 pub mod door;
+pub mod downstream;
 pub mod exchange;
 mod forward;
+mod http2_door;
+mod http2_write;
 pub mod record;
 pub mod reject;
 pub mod relay;
+mod request_body;
+mod server_response;
 mod stream;
+mod upload;
 
 pub use app::{App, RouteContext};
 pub use door::{Door, DoorSettings};

@@ -42,6 +42,8 @@ pub enum Outcome {
     Whole,
     /// It is an event stream, which has its own lines.
     Stream,
+    /// The connection switched protocols, and both sides closed it or it was idle for too long.
+    Tunnel,
     /// The client closed, or took nothing for too long.
     ClientGone,
     /// The upstream's response broke off.
@@ -54,7 +56,7 @@ impl Outcome {
     /// What the access log says of it, where it is worth a word.
     fn reason(self) -> Option<&'static str> {
         match self {
-            Self::Whole | Self::Stream => None,
+            Self::Whole | Self::Stream | Self::Tunnel => None,
             Self::ClientGone => Some("the client left"),
             Self::UpstreamLost => Some("the response of the server broke off"),
             Self::Cut => Some("cut at the end of the drain"),
@@ -177,7 +179,7 @@ impl RequestRecord {
 
     /// It became an event stream, which tells of itself from here on.
     #[must_use]
-    pub fn into_stream(mut self, client: Client, busy: BusyGuard, permit: Permit<ClientKey>) -> StreamRecord {
+    pub fn into_stream(mut self, client: Arc<Client>, busy: BusyGuard, permit: Permit<ClientKey>) -> StreamRecord {
         self.outcome = Outcome::Stream;
         let number = self.log.next_stream();
         self.log.stream_open(&StreamOpenLine {
@@ -215,7 +217,10 @@ impl Drop for RequestRecord {
             return;
         }
         let total = clock::now().saturating_duration_since(self.started);
-        self.metrics.request_took(total);
+        // How long a tunnel lasts says nothing about us.
+        if self.status != 101 {
+            self.metrics.request_took(total);
+        }
         self.log.request(&RequestLine {
             asked: self.request.asked(self.server.as_ref()),
             status: self.status,
@@ -248,7 +253,7 @@ struct Stream {
     opened: Instant,
     busy: BusyGuard,
     _permit: Permit<ClientKey>,
-    _client: Client,
+    _client: Arc<Client>,
 }
 
 impl StreamRecord {

@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession;
+
+use super::downstream::{Body, Downstream, Gone};
 
 /// A stream that is refused may fit in soon: others end all the time.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -43,19 +44,25 @@ pub fn raw(status: u16, reason: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Answers on a session, with a reason of its own or the usual words.
+/// Answers with a reason of its own or the usual words; `keeps` says whether the connection may serve another request.
 ///
 /// # Errors
 /// When the client does not take it.
-pub async fn answer(session: &mut ServerSession, status: u16, reason: Option<&str>) -> pingora::Result<()> {
+pub async fn answer(down: &mut Downstream, status: u16, reason: Option<&str>, keeps: bool) -> Result<(), Gone> {
     let body = Bytes::from(body(status, reason));
+    let head = head(status, body.len()).map_err(|_| Gone)?;
+    down.write_head(head, Body::Framed, keeps).await?;
+    down.write_body(body).await?;
+    down.finish(None).await
+}
+
+fn head(status: u16, length: usize) -> pingora::Result<ResponseHeader> {
     let mut head = ResponseHeader::build(status, Some(6))?;
     head.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;
-    head.insert_header(CONTENT_LENGTH, body.len())?;
+    head.insert_header(CONTENT_LENGTH, length)?;
     head.insert_header(CACHE_CONTROL, "no-store")?;
     if status == 429 {
         head.insert_header(RETRY_AFTER, RETRY_AFTER_SECONDS)?;
     }
-    session.write_response_header(Box::new(head)).await?;
-    session.write_response_body(body, true).await
+    Ok(head)
 }

@@ -1,5 +1,6 @@
-//! The relay of one event stream: drives a [`StreamState`] over two raw sockets, detached from Pingora's sessions. It is the only code
-//! that waits for a stream's bytes, and the only timer of a stream runs here.
+//! The relay of one event stream: drives a [`StreamState`] between two raw ends, detached from Pingora's sessions: the client's
+//! (`client_end.rs`) and the server's, each over HTTP/1 or HTTP/2. It is the only code that waits for a stream's bytes, and the only
+//! timer of a stream runs here. Where the request's body is still on its way, it moves that too.
 //!
 //! A future by hand, since tens of thousands of them are idle: no buffer while nothing is in transit, one sleep in place, and the
 //! buffers of a read are the worker's, not the stream's. In steady state an event costs one read and one write.
@@ -8,26 +9,37 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use h2::RecvStream;
 use pin_project_lite::pin_project;
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
 
+use super::door::linger;
+use super::downstream::ClientStream;
 use super::record::StreamRecord;
+use super::server_response::ServerStream;
+use super::upload::Upload;
 use crate::clock;
 use crate::drain::{Order, StreamGuard};
-use crate::message::framing::{self, Decoder, Framing, LAST_CHUNK};
+use crate::message::framing::{self, Decoder, Framing};
+use crate::message::gunzip::Gunzip;
 use crate::sse::Frame;
 use crate::stream::{Action, ClientEnd, EndReason, StreamState, UpstreamEnd};
 use crate::telemetry::HeartbeatFrame;
-use crate::transport::Socket;
+use crate::transport::Wire;
+use crate::upstream::Http2Lease;
+
+mod client_end;
+mod unzip;
+
+pub(super) use client_end::reset_on_close;
+use client_end::{ClientSide, client_end, frame};
+use unzip::Unzip;
 
 /// Bytes of one read at most.
 const READ_SIZE: usize = 64 * 1024;
@@ -38,6 +50,8 @@ const READS_PER_POLL: usize = 8;
 #[derive(Default)]
 struct Scratch {
     read: Vec<u8>,
+    /// Decoded from a coded stream.
+    plain: Vec<u8>,
     payload: Vec<Range<usize>>,
     actions: Vec<Action>,
     pieces: Vec<Piece>,
@@ -60,6 +74,7 @@ impl Scratch {
     /// As a poll needs it, also when the one before it panicked half-way.
     fn reset(&mut self) {
         self.read.resize(READ_SIZE, 0);
+        self.plain.clear();
         self.payload.clear();
         self.actions.clear();
         self.pieces.clear();
@@ -80,16 +95,18 @@ pin_project! {
 
 /// What a relay is made of.
 pub struct Parts {
-    /// The client's socket; its response head is written.
-    pub downstream: TcpStream,
-    /// The server's socket; its response head is read.
-    pub upstream: Socket,
-    /// What was read of the body together with the head.
-    pub body_start: Bytes,
-    /// How the server delimits the body.
-    pub upstream_framing: Framing,
-    /// Whether the client gets it chunked; else it is delimited by the end of the connection.
+    /// The client's end; its response head is written.
+    pub(super) client: ClientStream,
+    /// The server's end; its response head is read.
+    pub(super) server: ServerStream,
+    /// How the server delimits the body, over HTTP/1.
+    pub server_framing: Framing,
+    /// Whether an HTTP/1 client gets it chunked; else it is delimited by its length or by the end of the connection.
     pub chunked: bool,
+    /// The request's body, if it is still on its way.
+    pub(super) upload: Option<Box<Upload>>,
+    /// Decodes the body, if it comes gzipped.
+    pub gunzip: Option<Box<Gunzip>>,
     /// The engine.
     pub state: StreamState,
     /// How long a client may take nothing, for the final chunk.
@@ -101,10 +118,9 @@ pub struct Parts {
 }
 
 struct Flow {
-    downstream: TcpStream,
-    upstream: Socket,
+    client: ClientSide,
+    server: ServerSide,
     body_start: Bytes,
-    decoder: Decoder,
     state: StreamState,
     guard: StreamGuard,
     record: StreamRecord,
@@ -113,37 +129,46 @@ struct Flow {
     sent: usize,
     /// Kept back by the engine.
     held: Vec<u8>,
-    chunked: bool,
+    upload: Option<Box<Upload>>,
+    unzip: Option<Box<Unzip>>,
     ended: Option<EndReason>,
-    /// The final chunk is in `unsent`; the client has until then to take it.
+    /// The last bytes are in `unsent`; the client has until then to take them.
     closing_until: Option<Instant>,
     write_stall: Duration,
+}
+
+/// Where a stream is read from.
+enum ServerSide {
+    Http1 { wire: Wire, decoder: Decoder },
+    Http2 { body: RecvStream, _lease: Box<Http2Lease> },
 }
 
 impl Relay {
     /// Takes over a stream.
     #[must_use]
     pub fn new(parts: Parts, now: Instant) -> Self {
+        let (server, body_start) = match parts.server {
+            ServerStream::Http1(wire, start) => {
+                (ServerSide::Http1 { wire: wire.unshared(), decoder: Decoder::new(parts.server_framing) }, start)
+            }
+            ServerStream::Http2(body, lease) => (ServerSide::Http2 { body, _lease: lease }, Bytes::new()),
+        };
         let flow = Flow {
-            downstream: parts.downstream,
-            upstream: parts.upstream,
-            body_start: parts.body_start,
-            decoder: Decoder::new(parts.upstream_framing),
+            client: ClientSide::new(parts.client, parts.chunked),
+            server,
+            body_start,
             state: parts.state,
             guard: parts.guard,
             record: parts.record,
             unsent: Vec::new(),
             sent: 0,
             held: Vec::new(),
-            chunked: parts.chunked,
+            upload: parts.upload,
+            unzip: parts.gunzip.map(|gunzip| Box::new(Unzip::new(gunzip))),
             ended: None,
             closing_until: None,
             write_stall: parts.write_stall,
         };
-        if !flow.chunked {
-            // Until it ended cleanly, whatever drops this stream must look like what it is: without chunks only a reset does.
-            reset_on_close(&flow.downstream, true);
-        }
         Self { sleep: tokio::time::sleep_until(now.into()), armed: None, flow }
     }
 }
@@ -186,7 +211,8 @@ impl Flow {
     /// Does all that can be done without waiting.
     fn run(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Poll<EndReason> {
         self.take_order(cx, now, scratch);
-        if let Some(how) = self.client_left(cx) {
+        let broke = self.move_upload(cx).or_else(|| self.client.poll_left(cx, self.upload.is_none()));
+        if let Some(how) = broke {
             self.state.handle_client_gone(how, &mut scratch.actions);
         } else {
             self.state.handle_timeout(now, &mut scratch.actions);
@@ -207,24 +233,95 @@ impl Flow {
             if self.is_backlogged() || !self.state.wants_upstream() {
                 return Poll::Pending;
             }
-            let mut read = std::mem::take(&mut scratch.read);
-            let mut buffer = ReadBuf::new(&mut read);
-            let polled = Pin::new(&mut self.upstream).poll_read(cx, &mut buffer);
-            let n = buffer.filled().len();
-            match polled {
-                Poll::Pending => {
-                    scratch.read = read;
-                    return Poll::Pending;
-                }
-                Poll::Ready(Ok(())) if n > 0 => self.feed(&read[..n], cx, now, scratch),
-                Poll::Ready(Ok(())) if self.decoder.may_close() => self.upstream_ended(UpstreamEnd::Clean, cx, now, scratch),
-                Poll::Ready(_) => self.upstream_ended(UpstreamEnd::Lost, cx, now, scratch),
+            if self.unzip.as_ref().is_some_and(|unzip| unzip.has_work()) {
+                self.decode(cx, now, scratch);
+            } else {
+                std::task::ready!(self.read(cx, now, scratch));
             }
-            scratch.read = read;
         }
         // There may be more: after the others had their turn.
         cx.waker().wake_by_ref();
         self.finished(cx, now, scratch).unwrap_or(Poll::Pending)
+    }
+
+    /// One read of the server.
+    fn read(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Poll<()> {
+        match &mut self.server {
+            ServerSide::Http1 { wire, decoder } => {
+                let mut read = std::mem::take(&mut scratch.read);
+                let mut buffer = ReadBuf::new(&mut read);
+                let polled = Pin::new(wire).poll_read(cx, &mut buffer);
+                let n = buffer.filled().len();
+                match polled {
+                    Poll::Pending => {
+                        scratch.read = read;
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok(())) if n > 0 => self.feed(&read[..n], cx, now, scratch),
+                    Poll::Ready(Ok(())) if decoder.may_close() => self.server_ended(UpstreamEnd::Clean, cx, now, scratch),
+                    Poll::Ready(_) => self.server_ended(UpstreamEnd::Lost, cx, now, scratch),
+                }
+                scratch.read = read;
+            }
+            ServerSide::Http2 { body, .. } => match std::task::ready!(body.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // An error means that the stream is over, which the next read tells.
+                    let _ = body.flow_control().release_capacity(data.len());
+                    if let Some(unzip) = &mut self.unzip {
+                        unzip.push(&data);
+                    } else {
+                        self.feed_plain(&data, cx, now, scratch);
+                    }
+                }
+                Some(Err(_)) => self.server_ended(UpstreamEnd::Lost, cx, now, scratch),
+                None => {
+                    let how = match std::task::ready!(body.poll_trailers(cx)) {
+                        Ok(trailers) => {
+                            if let Some(trailers) = trailers {
+                                self.client.end_with(trailers);
+                            }
+                            UpstreamEnd::Clean
+                        }
+                        Err(_) => UpstreamEnd::Lost,
+                    };
+                    self.server_ended(how, cx, now, scratch);
+                }
+            },
+        }
+        Poll::Ready(())
+    }
+
+    /// Moves the request's body, if it is still on its way.
+    fn move_upload(&mut self, cx: &mut Context<'_>) -> Option<ClientEnd> {
+        for _ in 0..READS_PER_POLL {
+            let upload = self.upload.as_mut()?;
+            if upload.is_done() {
+                self.upload = None;
+                return None;
+            }
+            match upload.poll(cx) {
+                Poll::Pending => return None,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Some(ClientEnd::Closed),
+            }
+        }
+        cx.waker().wake_by_ref();
+        None
+    }
+
+    /// Decodes more of what was read of a coded stream.
+    fn decode(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) {
+        let Some(unzip) = &mut self.unzip else { return };
+        let mut plain = std::mem::take(&mut scratch.plain);
+        plain.clear();
+        let end = unzip.step(&mut plain, READ_SIZE);
+        if !plain.is_empty() {
+            self.feed_plain(&plain, cx, now, scratch);
+        }
+        scratch.plain = plain;
+        if let Some(how) = end {
+            self.upstream_ended(how, cx, now, scratch);
+        }
     }
 
     /// When to be polled next at the latest.
@@ -246,27 +343,22 @@ impl Flow {
         }
     }
 
-    /// Whether the client closed. What it sends on a stream whose head said `Connection: close` is read and forgotten.
-    fn client_left(&mut self, cx: &mut Context<'_>) -> Option<ClientEnd> {
-        let mut bytes = [0; 512];
-        for _ in 0..READS_PER_POLL {
-            let mut buffer = ReadBuf::new(&mut bytes);
-            match Pin::new(&mut self.downstream).poll_read(cx, &mut buffer) {
-                Poll::Pending => return None,
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
-                Poll::Ready(Ok(())) => return Some(ClientEnd::Closed),
-                Poll::Ready(Err(error)) => return Some(client_end(&error)),
-            }
-        }
-        cx.waker().wake_by_ref();
-        None
-    }
-
-    /// Hands `input`, as it came from the upstream, to the engine, and what the engine lets go to the client.
+    /// Hands `input`, as it came from the server's connection, to the engine, and what the engine lets go to the client.
     fn feed(&mut self, input: &[u8], cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) {
-        let before = self.state.tally();
+        let ServerSide::Http1 { decoder, .. } = &mut self.server else { return };
         let mut payload = std::mem::take(&mut scratch.payload);
-        let decoded = self.decoder.decode(input, &mut payload);
+        let decoded = decoder.decode(input, &mut payload);
+        let end = match decoded {
+            Ok(decoded) => decoded.done.then_some(UpstreamEnd::Clean),
+            Err(framing::Malformed) => Some(UpstreamEnd::Malformed),
+        };
+        if let Some(unzip) = &mut self.unzip {
+            payload.drain(..).for_each(|range| unzip.push(&input[range]));
+            end.into_iter().for_each(|how| unzip.end(how));
+            scratch.payload = payload;
+            return;
+        }
+        let before = self.state.tally();
         let mut verbatim = decoded.is_ok_and(|decoded| decoded.verbatim);
         let mut bytes = 0;
         for range in payload.drain(..) {
@@ -279,13 +371,28 @@ impl Flow {
         }
         scratch.payload = payload;
         self.record.received(bytes, self.state.tally().events - before.events, now);
-        match decoded {
-            Ok(decoded) if decoded.done => self.state.handle_upstream_end(UpstreamEnd::Clean, &mut scratch.actions),
-            Ok(_) => {}
-            Err(framing::Malformed) => self.state.handle_upstream_end(UpstreamEnd::Malformed, &mut scratch.actions),
+        if let Some(how) = end {
+            self.state.handle_upstream_end(how, &mut scratch.actions);
         }
         self.carry_out(0, &[], scratch);
-        self.send(cx, now, input, verbatim && self.chunked, scratch);
+        self.send(cx, now, input, verbatim && self.client.is_chunked(), scratch);
+    }
+
+    /// The same for bytes that are all payload.
+    fn feed_plain(&mut self, plain: &[u8], cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) {
+        let before = self.state.tally();
+        self.state.handle_upstream(plain, now, &mut scratch.actions);
+        self.carry_out(0, plain, scratch);
+        self.record.received(plain.len() as u64, self.state.tally().events - before.events, now);
+        self.send(cx, now, plain, false, scratch);
+    }
+
+    /// The server's connection or stream ended: of a coded stream, behind what waits to be decoded.
+    fn server_ended(&mut self, how: UpstreamEnd, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) {
+        match &mut self.unzip {
+            Some(unzip) => unzip.end(how),
+            None => self.upstream_ended(how, cx, now, scratch),
+        }
     }
 
     fn upstream_ended(&mut self, how: UpstreamEnd, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) {
@@ -326,7 +433,8 @@ impl Flow {
         let fresh: &[u8] = if verbatim {
             input
         } else {
-            self.frame(input, &scratch.pieces, &mut out);
+            let length = scratch.pieces.iter().map(|piece| piece.bytes(input).len()).sum();
+            frame(self.client.is_chunked(), length, scratch.pieces.iter().map(|piece| piece.bytes(input)), &mut out);
             &out
         };
         scratch.pieces.clear();
@@ -345,28 +453,11 @@ impl Flow {
         self.carry_out(0, &[], scratch);
     }
 
-    /// The pieces as they go over the wire: in one chunk, where the client gets chunks.
-    fn frame(&self, input: &[u8], pieces: &[Piece], out: &mut Vec<u8>) {
-        let length = pieces.iter().map(|piece| piece.bytes(input).len()).sum();
-        if length == 0 {
-            return;
-        }
-        if self.chunked {
-            framing::begin_chunk(length, out);
-        }
-        for piece in pieces {
-            out.extend_from_slice(piece.bytes(input));
-        }
-        if self.chunked {
-            framing::end_chunk(out);
-        }
-    }
-
     /// Writes `unsent`, then `fresh`; what the client does not take becomes `unsent`. Returns how much it took.
     fn write(&mut self, cx: &mut Context<'_>, fresh: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while self.is_backlogged() {
-            match Pin::new(&mut self.downstream).poll_write(cx, &self.unsent[self.sent..])? {
+            match self.client.poll_write(cx, &self.unsent[self.sent..])? {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(n) => {
                     self.sent += n;
@@ -384,7 +475,7 @@ impl Flow {
         }
         let mut rest = fresh;
         while !rest.is_empty() {
-            match Pin::new(&mut self.downstream).poll_write(cx, rest)? {
+            match self.client.poll_write(cx, rest)? {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(n) => {
                     rest = &rest[n..];
@@ -403,14 +494,15 @@ impl Flow {
         self.sent < self.unsent.len()
     }
 
-    /// Once the engine gave its end: writes the final chunk where there is one, and tells when all is over.
+    /// Once the engine gave its end: writes what belongs behind a whole body, and tells when all is over.
     fn finished(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Option<Poll<EndReason>> {
         let reason = self.ended?;
         scratch.pieces.clear();
-        if !reason.is_clean() || !self.chunked {
+        let last = self.client.last_bytes();
+        if !reason.is_clean() || last.is_empty() {
             return Some(Poll::Ready(reason));
         }
-        let fresh = if self.closing_until.is_none() { LAST_CHUNK } else { &[] };
+        let fresh = if self.closing_until.is_none() { last } else { &[] };
         let until = *self.closing_until.get_or_insert(now + self.write_stall);
         match self.write(cx, fresh) {
             Err(_) => Some(Poll::Ready(EndReason::ClientGone)),
@@ -420,24 +512,16 @@ impl Flow {
         }
     }
 
-    /// The sockets close with `self`.
+    /// The sockets close with `self`; but that of a client which is still sending stays for a while, or it would lose the end.
     fn close(&mut self, reason: EndReason) {
-        if reason.is_clean() && !self.chunked {
-            reset_on_close(&self.downstream, false);
+        self.client.close(reason);
+        if self.upload.take().is_some()
+            && reason.is_clean()
+            && let Some(socket) = self.client.take_wire().and_then(Wire::into_own)
+        {
+            tokio::spawn(linger(socket));
         }
         self.record.ended(reason, Some(&self.state));
-    }
-}
-
-fn client_end(error: &io::Error) -> ClientEnd {
-    if error.kind() == io::ErrorKind::TimedOut { ClientEnd::TimedOut } else { ClientEnd::Closed }
-}
-
-/// Whether closing `socket` resets the connection: the only way to say that something is missing to a client whose body ends with
-/// the connection (RFC 9112 section 8).
-pub(super) fn reset_on_close(socket: &impl AsFd, reset: bool) {
-    if let Err(error) = SockRef::from(socket).set_linger(reset.then_some(Duration::ZERO)) {
-        tracing::debug!(%error, "SO_LINGER was refused");
     }
 }
 

@@ -1,56 +1,60 @@
-//! From an answered exchange to the relay: the head of an event stream goes out, the sockets leave their sessions.
+//! From an answered exchange to the relay: the head of an event stream goes out, and both halves leave their sessions.
 
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
-use pingora::protocols::http::ServerSession;
 
-use super::body_sender::BodySender;
-use super::detach;
+use super::ask::Answered;
 use super::door::After;
-use super::exchange::{Answered, Exchange};
+use super::downstream::{Body, Downstream};
+use super::exchange::Exchange;
 use super::record::{Client, Outcome, RequestRecord};
 use super::relay::{Parts, Relay};
+use super::upload::Upload;
 use crate::admission::Permit;
 use crate::client_id::ClientKey;
 use crate::clock;
+use crate::message::Coding;
 use crate::message::framing::Framing;
-use crate::message::{self, Coding, ResponseFacts, ResponseFraming, Version, response};
+use crate::message::gunzip::Gunzip;
+use crate::message::{self, ResponseFacts, ResponseFraming, response};
 use crate::stream::{StreamFacts, StreamKind, StreamState};
 
 impl Exchange<'_> {
     /// An event stream: its head goes out, then the relay has it.
     pub(super) async fn stream(
         &self,
-        mut session: ServerSession,
+        mut down: Downstream,
+        upload: Upload,
         answered: Answered,
-        client: Client,
+        client: Arc<Client>,
         mut record: RequestRecord,
         permit: Permit<ClientKey>,
     ) -> After {
-        let Answered { session: upstream, head, head_bytes, body, mut busy, pin } = answered;
-        let Some(upstream_header) = upstream.resp_header() else { return After::Gone };
-        let facts = self.stream_facts(&session, upstream_header);
-        let mut header = upstream_header.clone();
+        let Answered { response, mut header, head, mut busy, pin } = answered;
+        let coding = ResponseFacts::of(&header).coding;
+        let facts = self.stream_facts(&down, &header);
+        if coding == Coding::Other {
+            self.undecodable(&header);
+        }
+        // What is read as a coded body is written as a plain one, unless a digest would not survive it.
+        let gunzip = (coding == Coding::Gzip && !facts.opaque).then(|| Box::new(Gunzip::new()));
         response::strip_hop_by_hop(&mut header);
         // A coded body passes untouched, its length included.
         let by_length = facts.opaque && matches!(head.framing, ResponseFraming::Length(_));
         if !facts.opaque {
             response::prepare_event_stream(&mut header);
         }
-        let chunked = self.request.version == Version::Http11 && !by_length;
-        header.set_version(http::Version::HTTP_11);
-        if chunked {
-            // The name is valid and the value is a constant.
-            let _ = header.insert_header(http::header::TRANSFER_ENCODING, "chunked");
+        if gunzip.is_some() {
+            response::remove_coding(&mut header);
         }
         if let Some(pin) = pin {
             let _ = header.append_header(http::header::SET_COOKIE, pin);
         }
-        session.set_keepalive(None);
+        let body = if by_length { Body::Framed } else { down.body_of_unknown_length() };
         record.status(header.status.as_u16());
-        if self.write_head(&mut session, header).await.is_err() || !send_rest(&mut session, body).await {
+        if down.write_head(header, body, false).await.is_err() {
             record.outcome(Outcome::ClientGone);
             return After::Gone;
         }
@@ -59,19 +63,18 @@ impl Exchange<'_> {
             ResponseFraming::Length(length) => Framing::Length(length),
             ResponseFraming::CloseDelimited | ResponseFraming::None => Framing::UntilClose,
         };
-        let (Some(downstream), Some((upstream, body_start))) =
-            (detach::downstream(session), detach::upstream(upstream, head_bytes))
-        else {
-            return After::Gone;
-        };
+        // What is done lets go of the sockets.
+        let upload = Some(upload).filter(|upload| !upload.is_done()).map(Box::new);
+        let (Some(client_stream), Some(server_stream)) = (down.into_stream(), response.into_stream()) else { return After::Gone };
         busy.becomes_stream();
         let now = clock::now();
         let parts = Parts {
-            downstream,
-            upstream,
-            body_start,
-            upstream_framing: framing,
-            chunked,
+            client: client_stream,
+            server: server_stream,
+            server_framing: framing,
+            chunked: body == Body::Framed && !by_length,
+            upload,
+            gunzip,
             state: StreamState::new(Arc::clone(&self.route.stream), facts, jitter(), now),
             write_stall: self.route.timeouts.write_stall,
             guard: self.app.drain.stream_guard(now),
@@ -82,28 +85,38 @@ impl Exchange<'_> {
         After::Gone
     }
 
-    fn stream_facts(&self, session: &ServerSession, header: &ResponseHeader) -> StreamFacts {
+    fn stream_facts(&self, down: &Downstream, header: &ResponseHeader) -> StreamFacts {
         let facts = ResponseFacts::of(header);
+        let untouchable = facts.digested || (facts.no_transform && self.route.stream.strict_no_transform);
+        let opaque = match facts.coding {
+            Coding::Identity => false,
+            Coding::Gzip => untouchable,
+            Coding::Other => true,
+        };
         StreamFacts {
             kind: if self.request.method == Method::GET { StreamKind::Subscription } else { StreamKind::Finite },
             status_ok: header.status == StatusCode::OK,
-            opaque: facts.coding != Coding::Identity,
+            opaque,
             digested: facts.digested,
             no_transform: facts.no_transform,
-            line_frames_only: message::Client::of(&session.req_header().headers).wants_line_frames(),
+            line_frames_only: message::Client::of(&down.head().headers).wants_line_frames(),
         }
     }
-}
 
-/// The rest of a request body whose response has begun. Returns whether the client sent it.
-async fn send_rest(session: &mut ServerSession, mut body: BodySender) -> bool {
-    body.flush().await;
-    while body.is_open() {
-        let Ok(piece) = session.read_request_body().await else { return false };
-        body.push(&piece.unwrap_or_default(), session.is_body_done());
-        body.flush().await;
+    /// An event stream that we cannot see through. The log has it once a route, the metric each time.
+    fn undecodable(&self, header: &ResponseHeader) {
+        if self.context.metrics.undecodable() {
+            let codings = header.headers.get_all(http::header::CONTENT_ENCODING);
+            let coding: Vec<_> = codings.iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+            tracing::warn!(
+                route = &*self.route.name,
+                upstream = self.context.upstream.name(),
+                content_encoding = coding.join(", "),
+                "an event stream comes in a coding that cannot be decoded here: it passes without heartbeats; let the server send it \
+                 plain or as gzip"
+            );
+        }
     }
-    true
 }
 
 /// Any number: it only spreads planned ends.

@@ -13,8 +13,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// The variable that overrides `log.level`.
 const VARIABLE: &str = "SSEDGE_LOG";
 
-/// Pingora tells of each disconnect; what matters of it we log ourselves.
-const SILENCED: &str = "pingora=off,pingora_core=off,pingora_pool=off,pingora_runtime=off";
+/// Pingora tells of each disconnect, and the h2 crate of each frame; what matters of it we log ourselves.
+const SILENCED: &str = "pingora=off,pingora_core=off,pingora_pool=off,pingora_runtime=off,h2=info";
 
 /// `log.level`: what is logged at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

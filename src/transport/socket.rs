@@ -46,6 +46,22 @@ impl Socket {
         }
     }
 
+    /// Tries until it would block, then waits to be ready, by `ready`.
+    pub fn poll_try<T>(
+        &self,
+        cx: &mut Context<'_>,
+        ready: impl Fn(&Self, &mut Context<'_>) -> Poll<io::Result<()>>,
+        mut attempt: impl FnMut(&Self) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            std::task::ready!(ready(self, cx))?;
+            match attempt(self) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
     /// Reads what is there.
     ///
     /// # Errors

@@ -97,7 +97,8 @@ impl Pool {
     pub(super) fn keep(&self, stream: Stream, server: &Server, promised: Option<Duration>) {
         let Some(keep_alive) = self.keep_alive else { return };
         let keep_alive = promised.map_or(keep_alive, |promised| keep_alive.min(promised.saturating_sub(MARGIN)));
-        let Some((socket, unread, _)) = Transport::from_stream(stream).and_then(|transport| transport.into_parts()) else { return };
+        let Some((wire, unread, _)) = Transport::from_stream(stream).map(|transport| transport.into_parts()) else { return };
+        let Some(socket) = wire.into_own() else { return };
         if keep_alive.is_zero() || !unread.is_empty() {
             return;
         }

@@ -14,11 +14,14 @@ use crate::client_id::{self, ClientPolicy, ClientSource};
 use crate::clock;
 use crate::drain::Drain;
 use crate::message::framing::Framing;
+use crate::proxy::downstream::ClientStream;
 use crate::proxy::record::{Client, Request, RequestRecord, StreamRecord};
+use crate::proxy::server_response::ServerStream;
 use crate::stream::{FrameChoice, HeartbeatPolicy, StreamFacts, StreamKind, StreamPolicy, StreamState};
 use crate::telemetry::access_log::Sink;
 use crate::telemetry::logging::LogFormat;
 use crate::telemetry::{AccessLog, HeartbeatFrame, Labels, Metrics};
+use crate::transport::Wire;
 use crate::upstream::{Balance, EjectionSpec, Http2Spec, Pick, Protocol, ServerAddress, ServerSpec, Upstream, UpstreamSpec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -53,7 +56,7 @@ fn record(address: SocketAddr, metrics: &Arc<Metrics>, drain: &Drain, now: Insta
     };
     let server = Upstream::new(Arc::new(spec)).pick(&Pick::default(), now).expect("it is up");
     let permit = Connections::new(None, None).try_acquire(address.ip(), false).expect("no cap");
-    let client = Client::new(address, metrics.open_connection(), permit, drain.guard());
+    let client = Arc::new(Client::new(address, metrics.open_connection(), permit, drain.guard()));
     let request = Request {
         client: address.ip(),
         method: http::Method::GET,
@@ -101,11 +104,12 @@ impl Bench {
         let address = client.local_addr().expect("bound");
         let record = record(address, &metrics, &drain, now);
         let parts = Parts {
-            downstream,
-            upstream: upstream.into(),
-            body_start: Bytes::from_static(body_start),
-            upstream_framing: framing,
+            client: ClientStream::Http1(Wire::Own(downstream.into())),
+            server: ServerStream::Http1(Wire::Own(upstream.into()), Bytes::from_static(body_start)),
+            server_framing: framing,
             chunked,
+            upload: None,
+            gunzip: None,
             state: StreamState::new(Arc::new(policy), facts, 0, now),
             write_stall: Duration::from_secs(60),
             guard: drain.stream_guard(now),

@@ -2,6 +2,7 @@
 //! event is one atomic addition.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
@@ -35,6 +36,10 @@ pub struct RouteMetrics {
     heartbeats: CounterPer<HeartbeatFrame>,
     first_event: Histogram,
     forward_delay: Histogram,
+    undecodable: IntCounter,
+    undecodable_seen: AtomicBool,
+    tunnels: IntCounter,
+    tunnels_open: IntGauge,
 }
 
 impl RouteMetrics {
@@ -60,6 +65,20 @@ impl RouteMetrics {
         self.started.inc();
         self.open.inc();
         OpenStream { route: Arc::clone(self), ended: false }
+    }
+
+    /// An event stream comes in a coding that cannot be decoded here. True for the first one of the route.
+    pub fn undecodable(&self) -> bool {
+        self.undecodable.inc();
+        !self.undecodable_seen.swap(true, Ordering::Relaxed)
+    }
+
+    /// A connection switched protocols; it is open for as long as the value lives.
+    #[must_use]
+    pub fn open_tunnel(self: &Arc<Self>) -> OpenTunnel {
+        self.tunnels.inc();
+        self.tunnels_open.inc();
+        OpenTunnel { route: Arc::clone(self) }
     }
 
     /// Event streams open now.
@@ -127,6 +146,18 @@ impl Drop for OpenStream {
     }
 }
 
+/// A tunnel that is open.
+#[derive(Debug)]
+pub struct OpenTunnel {
+    route: Arc<RouteMetrics>,
+}
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.route.tunnels_open.dec();
+    }
+}
+
 /// The families from which routes take their handles.
 pub(super) struct RouteFamilies {
     requests: IntCounterVec,
@@ -140,6 +171,9 @@ pub(super) struct RouteFamilies {
     heartbeats: IntCounterVec,
     first_event: HistogramVec,
     forward_delay: HistogramVec,
+    undecodable: IntCounterVec,
+    tunnels: IntCounterVec,
+    tunnels_open: IntGaugeVec,
 }
 
 impl RouteFamilies {
@@ -185,6 +219,14 @@ impl RouteFamilies {
                 BY_ROUTE,
                 FORWARD_DELAY,
             )?,
+            undecodable: counters(
+                to,
+                "ssedge_streams_undecodable_total",
+                "Event streams in a coding that cannot be decoded here, forwarded without heartbeats.",
+                BY_ROUTE,
+            )?,
+            tunnels: counters(to, "ssedge_tunnels_total", "Connections that switched protocols, WebSockets mostly.", BY_ROUTE)?,
+            tunnels_open: gauges(to, "ssedge_tunnels_open", "Connections that switched protocols and are open now.", BY_ROUTE)?,
         })
     }
 
@@ -202,6 +244,10 @@ impl RouteFamilies {
             heartbeats: CounterPer::new(|frame| self.heartbeats.with_label_values(&[name, frame])),
             first_event: self.first_event.with_label_values(&[name]),
             forward_delay: self.forward_delay.with_label_values(&[name]),
+            undecodable: self.undecodable.with_label_values(&[name]),
+            undecodable_seen: AtomicBool::new(false),
+            tunnels: self.tunnels.with_label_values(&[name]),
+            tunnels_open: self.tunnels_open.with_label_values(&[name]),
         }
     }
 

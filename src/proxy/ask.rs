@@ -1,0 +1,320 @@
+//! From a request's head to the head of its response: choose a server, connect, send, listen to both sides, read heads until the final
+//! one. RFC 9110 sections 9.2.2 and 15.2, RFC 9112 section 9.3.1, RFC 9113 section 8.7.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::v1::client::HttpSession as UpstreamSession;
+
+use super::body_sender::BodySender;
+use super::downstream::Downstream;
+use super::exchange::Exchange;
+use super::record::RequestRecord;
+use super::request_body::BodyError;
+use super::server_response::{Head, ServerResponse, refused};
+use super::upload::Upload;
+use crate::affinity::{self, Pin};
+use crate::client_id;
+use crate::clock;
+use crate::message::request::AcceptCoding;
+use crate::message::{BuildOptions, ResponseHead, forwarded, http2, request, response};
+use crate::telemetry::ConnectionKind;
+use crate::upstream::{Balance, BusyGuard, ConnectError, Connection, HashOn, Http2Lease, Pick, Protocol, Server};
+
+/// Servers that one request tries to connect to.
+const MAX_SERVERS_TRIED: usize = 8;
+
+/// Why there is no response of the upstream's.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The client closed or broke off: nobody is left to answer.
+    ClientGone,
+    /// The client's own doing: it gets this status.
+    Client(u16, &'static str),
+    /// The upstream's: the client gets this status, the log gets the reason.
+    Upstream(u16, String),
+    /// The server closed a connection without a byte of a response: if it had served before, one more try may be right.
+    Stale(String),
+    /// The server said that it did nothing with the request.
+    Unprocessed(String),
+}
+
+/// A response whose head stands.
+pub(super) struct Answered {
+    pub(super) response: ServerResponse,
+    pub(super) header: ResponseHeader,
+    pub(super) head: ResponseHead,
+    /// The server is busy with it.
+    pub(super) busy: BusyGuard,
+    /// A cookie that pins the client to the server, if it needs one.
+    pub(super) pin: Option<HeaderValue>,
+}
+
+/// What one request asks, whatever server it goes to.
+pub(super) struct Question {
+    /// Who sends it to us.
+    pub(super) peer: IpAddr,
+    /// Its `Accept` names the type of event streams.
+    pub(super) stream_intent: bool,
+}
+
+/// A connection to a server, ready for a request.
+enum Carrier {
+    Http1(Connection),
+    Http2(Http2Lease),
+}
+
+impl Carrier {
+    fn is_reused(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.reused,
+            Self::Http2(lease) => lease.reused,
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Sends the request and reads the final response's head. A server that does not accept is replaced by another, whatever the
+    /// method: nothing was sent.
+    pub(super) async fn ask(
+        &self,
+        down: &mut Downstream,
+        upload: &mut Upload,
+        record: &mut RequestRecord,
+        question: &Question,
+    ) -> Result<Answered, Failure> {
+        let upstream = &self.context.upstream;
+        let pin = self.context.sealer.as_ref().and_then(|sealer| sealer.open(&down.head().headers, clock::wall()));
+        let key = self.hash_key(down);
+        let mut tried: Vec<Arc<Server>> = Vec::new();
+        let mut failed = None;
+        // It went out on a connection that turned out to be dead. Only once: from then on on fresh connections.
+        let mut sent_before = false;
+        for _ in 0..MAX_SERVERS_TRIED {
+            let wanted = Pick { pinned: pin.as_ref().map(|pin| pin.server.as_str()), hash_key: key.as_deref(), not: &tried };
+            let picked = match upstream.pick(&wanted, clock::now()) {
+                // Perhaps only because its names are being looked up for the first time.
+                None if tried.is_empty() => {
+                    let _ = tokio::time::timeout(self.route.timeouts.connect, upstream.settled()).await;
+                    upstream.pick(&wanted, clock::now())
+                }
+                picked => picked,
+            };
+            let Some(server) = picked else { break };
+            record.asks(&server);
+            let busy = server.busy();
+            let carrier = match self.connect(&server, record, sent_before).await {
+                Ok(carrier) => carrier,
+                Err(error) => {
+                    failed = Some(unreachable(&error));
+                    tried.push(server);
+                    continue;
+                }
+            };
+            let head = self.upstream_head(down, &server, question)?;
+            let reused = carrier.is_reused();
+            let answered = match self.ask_on(down, upload, carrier, &head, busy).await {
+                Err(failure) if self.may_repeat(&failure, upload, reused) => {
+                    sent_before = true;
+                    match self.connect(&server, record, true).await {
+                        Ok(fresh) => self.ask_on(down, upload, fresh, &head, server.busy()).await,
+                        // It restarts, most likely.
+                        Err(error) => {
+                            failed = Some(unreachable(&error));
+                            tried.push(server);
+                            continue;
+                        }
+                    }
+                }
+                other => other,
+            };
+            if let Err(Failure::Stale(_)) = &answered {
+                server.connection_died(clock::now());
+            }
+            let mut answered = answered?;
+            server.succeeded();
+            answered.pin = self.new_pin(down, pin.as_ref(), &server, question.peer, &answered.header);
+            return Ok(answered);
+        }
+        Err(failed.unwrap_or_else(|| Failure::Upstream(503, "no server is up".to_owned())))
+    }
+
+    /// Whether the request may be sent once more. RFC 9112 section 9.3.1: idempotent, without a body, and not a byte of a response
+    /// came. RFC 9113 section 8.7: any, whose body nobody touched, if the server did nothing with it.
+    fn may_repeat(&self, failure: &Failure, upload: &Upload, reused: bool) -> bool {
+        match failure {
+            Failure::Stale(_) => reused && self.request.method.is_idempotent() && !self.request.framing.has_body(),
+            Failure::Unprocessed(_) => upload.is_untouched(),
+            Failure::ClientGone | Failure::Client(..) | Failure::Upstream(..) => false,
+        }
+    }
+
+    async fn connect(&self, server: &Server, record: &mut RequestRecord, fresh: bool) -> Result<Carrier, ConnectError> {
+        let (upstream, timeout) = (&self.context.upstream, self.route.timeouts.connect);
+        let began = clock::now();
+        let connected = match (upstream.spec().protocol, fresh) {
+            (Protocol::Http1, false) => upstream.connect(server, timeout).await.map(Carrier::Http1),
+            (Protocol::Http1, true) => upstream.connect_fresh(server, timeout).await.map(Carrier::Http1),
+            (Protocol::Http2, false) => upstream.connect_http2(server, timeout).await.map(Carrier::Http2),
+            (Protocol::Http2, true) => upstream.connect_http2_fresh(server, timeout).await.map(Carrier::Http2),
+        };
+        match &connected {
+            Ok(carrier) if carrier.is_reused() => self.context.upstream_metrics.connected(ConnectionKind::Reused),
+            Ok(_) => {
+                record.connected(clock::now().saturating_duration_since(began));
+                self.context.upstream_metrics.connected(ConnectionKind::Fresh);
+            }
+            Err(_) => self.context.upstream_metrics.connect_failed(),
+        }
+        connected
+    }
+
+    /// What `balance: hash` goes by.
+    fn hash_key(&self, down: &Downstream) -> Option<Vec<u8>> {
+        let Balance::Hash(on) = &self.route.upstream.balance else { return None };
+        let head = down.head();
+        let found = match on {
+            HashOn::Client => None,
+            HashOn::Path => Some(head.uri.path().as_bytes().to_vec()),
+            HashOn::Header(name) => head.headers.get(name).map(|value| value.as_bytes().to_vec()),
+            HashOn::Cookie(name) => client_id::cookie(&head.headers, name).map(<[u8]>::to_vec),
+        };
+        Some(found.filter(|key| !key.is_empty()).unwrap_or_else(|| self.client.to_string().into_bytes()))
+    }
+
+    /// A cookie for a client that has no pin to this server, or an old one.
+    fn new_pin(
+        &self,
+        down: &Downstream,
+        pin: Option<&Pin>,
+        server: &Server,
+        peer: IpAddr,
+        answer: &ResponseHeader,
+    ) -> Option<HeaderValue> {
+        let sealer = self.context.sealer.as_ref()?;
+        let stands = pin.is_some_and(|pin| pin.server == server.address() && !sealer.needs_renewal(pin.age));
+        if stands || !affinity::may_set(&answer.headers) {
+            return None;
+        }
+        let secure = client_id::is_https(peer, &down.head().headers, &self.app.trusted);
+        Some(sealer.seal(server.address(), clock::wall(), secure))
+    }
+
+    fn upstream_head(&self, down: &Downstream, server: &Server, question: &Question) -> Result<RequestHeader, Failure> {
+        let unbuildable = |_| Failure::Client(400, "no request can be built from it");
+        let accept = match self.request.method {
+            _ if question.stream_intent => AcceptCoding::Identity,
+            http::Method::POST => AcceptCoding::GzipOrIdentity,
+            _ => AcceptCoding::AsAsked,
+        };
+        let options = BuildOptions { default_host: server.host(), accept };
+        let mut head = request::build(down.head(), self.request.framing, options).map_err(unbuildable)?;
+        let hop = self.app.hop(question.peer, self.client, down.head());
+        forwarded::apply(&mut head, self.app.forwarded, &hop)
+            .map_err(|_| Failure::Client(400, "no request can be built from it"))?;
+        if let Some(sealer) = &self.context.sealer {
+            sealer.strip(&mut head).map_err(|_| Failure::Client(400, "no request can be built from it"))?;
+        }
+        Ok(head)
+    }
+
+    async fn ask_on(
+        &self,
+        down: &mut Downstream,
+        upload: &mut Upload,
+        carrier: Carrier,
+        head: &RequestHeader,
+        busy: BusyGuard,
+    ) -> Result<Answered, Failure> {
+        let mut response = self.send_head(down, upload, carrier, head).await?;
+        if self.request.expect_continue {
+            let go_on = ResponseHeader::build(StatusCode::CONTINUE, Some(0)).map_err(|_| Failure::ClientGone)?;
+            down.informational(go_on).await.map_err(|_| Failure::ClientGone)?;
+        }
+        let mut since = clock::now();
+        loop {
+            // While the client is still to send, its own deadline between two reads holds.
+            let servers_turn = upload.is_servers_turn();
+            let timeouts = &self.route.timeouts;
+            let patience = if servers_turn { timeouts.response_head } else { timeouts.request_body_idle };
+            tokio::select! {
+                biased;
+                head = response.next_head(&self.request.method) => {
+                    let Head { header, judged } = head?;
+                    match judged.status {
+                        101 => return Err(Failure::Upstream(502, "the upstream switched protocols unasked".to_owned())),
+                        100..=199 => self.pass_informational(down, header).await?,
+                        _ => return Ok(Answered { response, header, head: judged, busy, pin: None }),
+                    }
+                }
+                moved = upload.progress() => {
+                    moved.map_err(|error| match error {
+                        BodyError::ClientGone => Failure::ClientGone,
+                        BodyError::Malformed => Failure::Client(400, "the framing of the body is malformed"),
+                    })?;
+                    since = clock::now();
+                }
+                () = down.gone() => return Err(Failure::ClientGone),
+                () = tokio::time::sleep_until((since + patience).into()) => {
+                    return Err(if servers_turn {
+                        Failure::Upstream(504, "no response head within timeouts.response_head".to_owned())
+                    } else {
+                        Failure::Client(408, "the body stopped coming")
+                    });
+                }
+            }
+        }
+    }
+
+    /// Sends the head and lets the body follow it.
+    async fn send_head(
+        &self,
+        down: &Downstream,
+        upload: &mut Upload,
+        carrier: Carrier,
+        head: &RequestHeader,
+    ) -> Result<ServerResponse, Failure> {
+        match carrier {
+            Carrier::Http1(connection) => {
+                let (mut transport, socket) = connection.transport.share();
+                transport.start_recording();
+                let mut session = UpstreamSession::new(transport);
+                session.write_timeout = Some(self.route.timeouts.response_head);
+                let sent = session.write_request_header(Box::new(head.clone())).await;
+                sent.map_err(|error| Failure::Stale(error.to_string()))?;
+                upload.begin(BodySender::http1(socket, self.request.framing));
+                Ok(ServerResponse::http1(session))
+            }
+            Carrier::Http2(mut lease) => {
+                let trailers = http2::takes_trailers(&down.head().headers);
+                let request =
+                    http2::upstream_request(head, trailers).map_err(|_| Failure::Client(400, "no request can be built from it"))?;
+                let has_body = self.request.framing.has_body();
+                let sent = lease.requests.send_request(request, !has_body);
+                let (response, stream) = sent.map_err(|error| refused(&error))?;
+                upload.begin(if has_body { BodySender::http2(stream) } else { BodySender::none() });
+                Ok(ServerResponse::http2(response, lease))
+            }
+        }
+    }
+
+    /// 103 and the like, for clients that know them (RFC 9110 section 15.2). 100 we gave ourselves.
+    async fn pass_informational(&self, down: &mut Downstream, mut header: ResponseHeader) -> Result<(), Failure> {
+        if header.status == StatusCode::CONTINUE {
+            return Ok(());
+        }
+        response::strip_hop_by_hop(&mut header);
+        down.informational(header).await.map_err(|_| Failure::ClientGone)
+    }
+}
+
+fn unreachable(error: &ConnectError) -> Failure {
+    let status = match error {
+        ConnectError::TimedOut => 504,
+        ConnectError::Exhausted(_) => 503,
+        ConnectError::Refused(_) => 502,
+    };
+    Failure::Upstream(status, error.to_string())
+}

@@ -1,0 +1,270 @@
+//! The answering half towards a client: a Pingora session over HTTP/1, a stream of a connection over HTTP/2. What the client sends
+//! behind its head is not here but in [`super::request_body`], so that both directions run at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use h2::server::SendResponse;
+use h2::{Reason, SendStream};
+use http::HeaderMap;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::v1::server::HttpSession;
+
+use super::http2_write::poll_send;
+use super::relay::reset_on_close;
+use crate::message::{Version, http2};
+use crate::transport::{Socket, Transport, Wire};
+
+/// The client takes nothing more: it left, or stood still for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone;
+
+/// Where a response goes.
+pub enum Downstream {
+    /// An HTTP/1 connection.
+    Http1(Http1Client),
+    /// A stream of an HTTP/2 connection.
+    Http2(Http2Client),
+}
+
+/// The answering half of an HTTP/1 connection.
+pub struct Http1Client {
+    session: Box<HttpSession>,
+    version: Version,
+    socket: Arc<Socket>,
+    keeps: bool,
+}
+
+/// The answering half of an HTTP/2 stream.
+pub struct Http2Client {
+    head: Box<RequestHeader>,
+    answer: Answer,
+    write_stall: Duration,
+}
+
+enum Answer {
+    /// No head was sent.
+    Open(SendResponse<Bytes>),
+    /// The body goes here.
+    Body(SendStream<Bytes>),
+    /// Nothing more may be sent.
+    Over,
+}
+
+/// How a response's body is delimited towards the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// There is none.
+    None,
+    /// As the fields of the head say, or by the version's own means.
+    Framed,
+    /// By the end of the connection, all else being unknown to an HTTP/1.0 client.
+    UntilClose,
+}
+
+impl Downstream {
+    /// A session that read the request's head. `socket` is the one below it.
+    #[must_use]
+    pub fn http1(session: HttpSession, version: Version, socket: Arc<Socket>) -> Self {
+        Self::Http1(Http1Client { session: Box::new(session), version, socket, keeps: false })
+    }
+
+    /// A stream on which a request with `head` came.
+    #[must_use]
+    pub fn http2(head: RequestHeader, respond: SendResponse<Bytes>) -> Self {
+        Self::Http2(Http2Client { head: Box::new(head), answer: Answer::Open(respond), write_stall: Duration::MAX })
+    }
+
+    /// The request's head.
+    #[must_use]
+    pub fn head(&self) -> &RequestHeader {
+        match self {
+            Self::Http1(client) => client.session.req_header(),
+            Self::Http2(client) => &client.head,
+        }
+    }
+
+    /// How long the client may take nothing.
+    pub fn set_write_stall(&mut self, write_stall: Duration) {
+        match self {
+            Self::Http1(client) => client.session.set_write_timeout(Some(write_stall)),
+            Self::Http2(client) => client.write_stall = write_stall,
+        }
+    }
+
+    /// How a body of unknown length is delimited for this client.
+    #[must_use]
+    pub fn body_of_unknown_length(&self) -> Body {
+        match self {
+            Self::Http1(client) if client.version == Version::Http10 => Body::UntilClose,
+            Self::Http1(_) | Self::Http2(_) => Body::Framed,
+        }
+    }
+
+    /// Sends a 1xx head (RFC 9110 section 15.2). HTTP/1.0 clients do not know them.
+    ///
+    /// # Errors
+    /// [`Gone`].
+    pub async fn informational(&mut self, head: ResponseHeader) -> Result<(), Gone> {
+        match self {
+            Self::Http1(client) if client.version == Version::Http10 => Ok(()),
+            Self::Http1(client) => client.write_head(head).await,
+            Self::Http2(Http2Client { answer: Answer::Open(respond), .. }) => {
+                respond.send_informational(http2::client_response(&head)).map_err(|_| Gone)
+            }
+            Self::Http2(_) => Err(Gone),
+        }
+    }
+
+    /// Sends the final head. Over HTTP/1.1 a body of unknown length becomes chunked; `keeps` says whether the connection may serve
+    /// another request.
+    ///
+    /// # Errors
+    /// [`Gone`].
+    pub async fn write_head(&mut self, mut head: ResponseHeader, body: Body, keeps: bool) -> Result<(), Gone> {
+        match self {
+            Self::Http1(client) => {
+                head.set_version(http::Version::HTTP_11);
+                if body == Body::Framed && !head.headers.contains_key(http::header::CONTENT_LENGTH) {
+                    // The name is valid and the value is a constant.
+                    let _ = head.insert_header(http::header::TRANSFER_ENCODING, "chunked");
+                }
+                client.keeps = keeps && body != Body::UntilClose;
+                client.session.set_server_keepalive(client.keeps.then_some(0));
+                client.write_head(head).await
+            }
+            Self::Http2(client) => {
+                let Answer::Open(mut respond) = std::mem::replace(&mut client.answer, Answer::Over) else { return Err(Gone) };
+                let over = body == Body::None;
+                let stream = respond.send_response(http2::client_response(&head), over).map_err(|_| Gone)?;
+                if !over {
+                    client.answer = Answer::Body(stream);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends a piece of the body. Not to be dropped half-way, unless the response is given up.
+    ///
+    /// # Errors
+    /// [`Gone`].
+    pub async fn write_body(&mut self, mut data: Bytes) -> Result<(), Gone> {
+        match self {
+            Self::Http1(client) => client.session.write_body(&data).await.map(drop).map_err(|_| Gone),
+            Self::Http2(Http2Client { answer: Answer::Body(stream), write_stall, .. }) => {
+                while data.has_remaining() {
+                    let sent = std::future::poll_fn(|cx| poll_send(stream, cx, &mut data, false));
+                    match tokio::time::timeout(*write_stall, sent).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(_)) | Err(_) => return Err(Gone),
+                    }
+                }
+                Ok(())
+            }
+            Self::Http2(_) => Err(Gone),
+        }
+    }
+
+    /// The body is whole. Trailers go to HTTP/2 clients only.
+    ///
+    /// # Errors
+    /// [`Gone`].
+    pub async fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), Gone> {
+        match self {
+            Self::Http1(client) => client.session.finish_body().await.map(drop).map_err(|_| Gone),
+            Self::Http2(client) => match std::mem::replace(&mut client.answer, Answer::Over) {
+                Answer::Body(mut stream) => match trailers {
+                    Some(trailers) => stream.send_trailers(trailers).map_err(|_| Gone),
+                    None => stream.send_data(Bytes::new(), true).map_err(|_| Gone),
+                },
+                Answer::Open(_) => Err(Gone),
+                Answer::Over => Ok(()),
+            },
+        }
+    }
+
+    /// What was sent is not all: the client must see it (RFC 9112 section 8, RFC 9113 section 8.1).
+    pub fn break_off(&mut self, reason: Reason) {
+        match self {
+            // A body with a length or in chunks shows it by the close.
+            Self::Http1(_) => {}
+            Self::Http2(client) => match &mut client.answer {
+                Answer::Open(respond) => respond.send_reset(reason),
+                Answer::Body(stream) => stream.send_reset(reason),
+                Answer::Over => {}
+            },
+        }
+    }
+
+    /// Whether closing the connection shows that the body is not whole: the only way where its end is the body's end.
+    pub fn set_reset_on_close(&self, reset: bool) {
+        if let Self::Http1(client) = self {
+            reset_on_close(&*client.socket, reset);
+        }
+    }
+
+    /// Resolves once the client reset its stream or its HTTP/2 connection broke. Over HTTP/1 whoever reads the connection sees it.
+    pub async fn gone(&mut self) {
+        match self {
+            Self::Http1(_) => std::future::pending().await,
+            Self::Http2(client) => {
+                std::future::poll_fn(|cx| match &mut client.answer {
+                    Answer::Open(respond) => respond.poll_reset(cx).map(drop),
+                    Answer::Body(stream) => stream.poll_reset(cx).map(drop),
+                    Answer::Over => std::task::Poll::Pending,
+                })
+                .await;
+            }
+        }
+    }
+
+    /// Lets the event stream, whose head is sent, out of here.
+    #[must_use]
+    pub fn into_stream(self) -> Option<ClientStream> {
+        match self {
+            Self::Http1(client) => Some(ClientStream::Http1(client.into_wire()?)),
+            Self::Http2(Http2Client { answer: Answer::Body(stream), .. }) => Some(ClientStream::Http2(stream)),
+            Self::Http2(_) => None,
+        }
+    }
+
+    /// After a whole response on HTTP/1: the connection, and whether it may serve another request.
+    #[must_use]
+    pub fn into_connection(self) -> Option<(Wire, bool)> {
+        match self {
+            Self::Http1(client) => {
+                let keeps = client.keeps && client.session.will_keepalive();
+                Some((client.into_wire()?, keeps))
+            }
+            Self::Http2(_) => None,
+        }
+    }
+}
+
+/// What an event stream is written to.
+pub enum ClientStream {
+    /// A raw connection.
+    Http1(Wire),
+    /// A stream of an HTTP/2 connection.
+    Http2(SendStream<Bytes>),
+}
+
+impl Http1Client {
+    async fn write_head(&mut self, head: ResponseHeader) -> Result<(), Gone> {
+        let patience = self.session.get_write_timeout().unwrap_or(Duration::MAX);
+        match tokio::time::timeout(patience, self.session.write_response_header(Box::new(head))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Gone),
+        }
+    }
+
+    /// The connection. A request's head was read of it and nothing more.
+    fn into_wire(self) -> Option<Wire> {
+        let Self { session, socket, .. } = self;
+        drop(socket);
+        let (wire, _, _) = Transport::from_stream(session.into_inner())?.into_parts();
+        Some(wire)
+    }
+}

@@ -1,0 +1,150 @@
+//! A connection that speaks HTTP/2 in cleartext, known by its preface (RFC 9113 section 3.3): many requests at once, each a task of its
+//! own, so that none waits for another and a panic in one ends no other. The h2 crate does the framing and bounds what a hostile peer
+//! may make it keep (resets, CONTINUATION, empty frames); heads are judged by us.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::{Builder, Connection, SendResponse};
+
+use super::app::App;
+use super::door::DoorSettings;
+use super::downstream::Downstream;
+use super::record::Client;
+use super::reject;
+use super::request_body::RequestBody;
+use super::upload::Upload;
+use crate::clock;
+use crate::message::{Refusal, http2};
+use crate::telemetry::StatusClass;
+use crate::telemetry::access_log::{Asked, RequestLine};
+use crate::transport::Transport;
+
+/// Streams of one connection at once.
+const STREAMS: u32 = 128;
+/// What a client may upload on one stream, and on all of a connection, before we took it.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// A connection without a stream is closed after so long.
+const IDLE: Duration = Duration::from_secs(75);
+/// How often an idle connection is looked at.
+const LOOK: Duration = Duration::from_secs(15);
+/// What waits in memory for a client on one stream at most: more would only stand between it and the newest event.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Streams that a client reset and that we still know; a client that resets more of them in a hurry is cut off.
+const RESET_STREAMS: usize = 64;
+/// What a cut stream has to tell its client that it was cut.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+type ClientConnection = Connection<Transport, Bytes>;
+
+/// Serves one connection to its end.
+pub(super) async fn serve(app: &Arc<App>, settings: &DoorSettings, transport: Transport, client: Arc<Client>) {
+    let handshake = Builder::new()
+        .max_concurrent_streams(STREAMS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(settings.request_head_bytes).unwrap_or(u32::MAX))
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_concurrent_reset_streams(RESET_STREAMS)
+        .handshake(transport);
+    let mut connection = match tokio::time::timeout(settings.request_head, handshake).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return tracing::debug!(client = %client.address, %error, "no HTTP/2 connection"),
+        Err(_) => return tracing::debug!(client = %client.address, "no HTTP/2 connection within timeouts.request_head"),
+    };
+    tokio::select! {
+        () = requests(app, &mut connection, &client) => return,
+        () = app.drain.cut_off() => {}
+    }
+    // Streams are being reset: their last frames go out.
+    let _ = tokio::time::timeout(LAST_WORDS, async { while connection.accept().await.is_some() {} }).await;
+}
+
+/// Accepts requests until the connection is over.
+async fn requests(app: &Arc<App>, connection: &mut ClientConnection, client: &Arc<Client>) {
+    let mut leaving = false;
+    let mut used = clock::now();
+    let mut look = used + LOOK;
+    loop {
+        tokio::select! {
+            accepted = connection.accept() => match accepted {
+                Some(Ok((request, respond))) => {
+                    used = clock::now();
+                    tokio::spawn(request_task(Arc::clone(app), Arc::clone(client), request, respond));
+                }
+                Some(Err(error)) => return tracing::debug!(client = %client.address, %error, "an HTTP/2 connection broke"),
+                None => return,
+            },
+            // No new streams; those that are open end in their own time.
+            () = app.drain.draining(), if !leaving => {
+                leaving = true;
+                connection.graceful_shutdown();
+            }
+            () = tokio::time::sleep_until(look.into()) => {
+                let now = clock::now();
+                look = now + LOOK;
+                if is_idle(connection, &mut used, now) && !std::mem::replace(&mut leaving, true) {
+                    connection.graceful_shutdown();
+                }
+            }
+        }
+    }
+}
+
+/// Whether no stream is open, and none was for long enough.
+fn is_idle(connection: &ClientConnection, used: &mut Instant, now: Instant) -> bool {
+    if connection.has_streams() {
+        *used = now;
+    }
+    now.saturating_duration_since(*used) >= IDLE
+}
+
+/// One request. What is dropped here unfinished is reset.
+async fn request_task(app: Arc<App>, client: Arc<Client>, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {
+    tokio::select! {
+        () = serve_request(&app, client, request, respond) => {}
+        () = app.drain.cut_off() => {}
+    }
+}
+
+async fn serve_request(app: &App, client: Arc<Client>, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {
+    let (parts, body) = request.into_parts();
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+    match http2::request(parts, body.is_end_stream()) {
+        Ok((header, head)) => {
+            let down = Downstream::http2(header, respond);
+            let upload = Upload::new(RequestBody::http2(body), head.framing.has_body());
+            Box::pin(app.handle(down, upload, head, client)).await;
+        }
+        Err(refusal) => refuse(app, &client, &method, &path, refusal, respond).await,
+    }
+}
+
+/// Answers a head that is not forwarded.
+async fn refuse(app: &App, client: &Client, method: &http::Method, path: &str, refusal: Refusal, respond: SendResponse<Bytes>) {
+    app.metrics.answered_without_route(StatusClass::of(refusal.status));
+    app.log.request(&RequestLine {
+        asked: Asked {
+            client: client.address.ip().to_canonical(),
+            method: Some(method.as_str()),
+            host: None,
+            path: Some(path.as_bytes()),
+            route: None,
+            upstream: None,
+            server: None,
+        },
+        status: refusal.status,
+        reason: Some(refusal.reason),
+        bytes: 0,
+        connect: None,
+        first_byte: None,
+        total: Duration::ZERO,
+    });
+    let Ok(head) = pingora::http::RequestHeader::build(method.clone(), b"/", None) else { return };
+    let mut down = Downstream::http2(head, respond);
+    // The client may be gone: nobody is left to tell.
+    let _ = reject::answer(&mut down, refusal.status, Some(refusal.reason), false).await;
+}

@@ -1,0 +1,170 @@
+//! The client's end of a relay: a raw HTTP/1 connection or a stream of an HTTP/2 connection. It frames what it is given and knows how
+//! each version tells a whole body from one that broke off (RFC 9112 sections 7.1 and 8, RFC 9113 section 8.1).
+
+use std::io;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+use http::HeaderMap;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::message::framing::{self, LAST_CHUNK};
+use crate::proxy::downstream::ClientStream;
+use crate::proxy::http2_write::poll_capacity;
+use crate::stream::{ClientEnd, EndReason};
+use crate::transport::Wire;
+
+/// Reads of what a client sends on its stream, of one poll at most.
+const READS_PER_POLL: usize = 8;
+
+/// Where a stream is written to.
+pub(super) enum ClientSide {
+    /// A raw connection.
+    Http1 {
+        wire: Wire,
+        /// Else the body is delimited by its length or by the end of the connection.
+        chunked: bool,
+    },
+    /// A stream of an HTTP/2 connection.
+    Http2 {
+        stream: SendStream<Bytes>,
+        /// Sent with the end.
+        trailers: Option<Box<HeaderMap>>,
+    },
+    /// It was given away.
+    Gone,
+}
+
+impl ClientSide {
+    pub(super) fn new(stream: ClientStream, chunked: bool) -> Self {
+        match stream {
+            ClientStream::Http1(wire) => {
+                if !chunked {
+                    // Until it ended cleanly, whatever drops this stream must look like what it is: without chunks only a reset does.
+                    reset_on_close(&wire, true);
+                }
+                Self::Http1 { wire, chunked }
+            }
+            ClientStream::Http2(stream) => Self::Http2 { stream, trailers: None },
+        }
+    }
+
+    /// Whether what goes to the client is framed as chunks.
+    pub(super) fn is_chunked(&self) -> bool {
+        matches!(self, Self::Http1 { chunked: true, .. })
+    }
+
+    /// What the server's body ended with.
+    pub(super) fn end_with(&mut self, fields: HeaderMap) {
+        if let Self::Http2 { trailers, .. } = self {
+            *trailers = Some(Box::new(fields));
+        }
+    }
+
+    /// Whether the client closed. What it sends on an HTTP/1 stream whose head said `Connection: close` is read and forgotten, unless
+    /// somebody else `reads` it.
+    pub(super) fn poll_left(&mut self, cx: &mut Context<'_>, reads: bool) -> Option<ClientEnd> {
+        match self {
+            Self::Http1 { .. } if !reads => None,
+            Self::Http1 { wire, .. } => {
+                let mut bytes = [0; 512];
+                for _ in 0..READS_PER_POLL {
+                    let mut buffer = ReadBuf::new(&mut bytes);
+                    match Pin::new(&mut *wire).poll_read(cx, &mut buffer) {
+                        Poll::Pending => return None,
+                        Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                        Poll::Ready(Ok(())) => return Some(ClientEnd::Closed),
+                        Poll::Ready(Err(error)) => return Some(client_end(&error)),
+                    }
+                }
+                cx.waker().wake_by_ref();
+                None
+            }
+            Self::Http2 { stream, .. } => stream.poll_reset(cx).is_ready().then_some(ClientEnd::Closed),
+            Self::Gone => Some(ClientEnd::Closed),
+        }
+    }
+
+    /// Takes some of `bytes`, which are framed.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Http1 { wire, .. } => Pin::new(wire).poll_write(cx, bytes),
+            Self::Http2 { stream, .. } => {
+                let n = std::task::ready!(poll_capacity(stream, cx, bytes.len()))?.min(bytes.len());
+                stream.send_data(Bytes::copy_from_slice(&bytes[..n]), false).map_err(io::Error::other)?;
+                Poll::Ready(Ok(n))
+            }
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    /// What is written behind a whole body.
+    pub(super) fn last_bytes(&self) -> &'static [u8] {
+        if self.is_chunked() { LAST_CHUNK } else { &[] }
+    }
+
+    /// The stream is over: the client must see how. The socket closes when `self` is dropped.
+    pub(super) fn close(&mut self, reason: EndReason) {
+        match self {
+            Self::Http1 { wire, chunked: false } if reason.is_clean() => reset_on_close(wire, false),
+            Self::Http1 { .. } | Self::Gone => {}
+            Self::Http2 { stream, trailers } if reason.is_clean() => {
+                // An error means that the client is gone already.
+                let _ = match trailers.take() {
+                    Some(trailers) => stream.send_trailers(*trailers),
+                    None => stream.send_data(Bytes::new(), true),
+                };
+            }
+            Self::Http2 { stream, .. } => stream.send_reset(reset_reason(reason)),
+        }
+    }
+
+    /// Gives the connection away.
+    pub(super) fn take_wire(&mut self) -> Option<Wire> {
+        match std::mem::replace(self, Self::Gone) {
+            Self::Http1 { wire, .. } => Some(wire.unshared()),
+            Self::Http2 { .. } | Self::Gone => None,
+        }
+    }
+}
+
+/// Frames `length` bytes that `pieces` hold together.
+pub(super) fn frame<'a>(chunked: bool, length: usize, pieces: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    if length == 0 {
+        return;
+    }
+    if chunked {
+        framing::begin_chunk(length, out);
+    }
+    for piece in pieces {
+        out.extend_from_slice(piece);
+    }
+    if chunked {
+        framing::end_chunk(out);
+    }
+}
+
+/// RFC 9113 section 7: what an abnormal end is called.
+fn reset_reason(reason: EndReason) -> Reason {
+    match reason {
+        EndReason::UpstreamLost | EndReason::UpstreamMalformed | EndReason::UpstreamSilent => Reason::INTERNAL_ERROR,
+        _ => Reason::CANCEL,
+    }
+}
+
+pub(super) fn client_end(error: &io::Error) -> ClientEnd {
+    if error.kind() == io::ErrorKind::TimedOut { ClientEnd::TimedOut } else { ClientEnd::Closed }
+}
+
+/// Whether closing `socket` resets the connection: the only way to say that something is missing to a client whose body ends with
+/// the connection (RFC 9112 section 8).
+pub(in crate::proxy) fn reset_on_close(socket: &impl AsFd, reset: bool) {
+    if let Err(error) = SockRef::from(socket).set_linger(reset.then_some(Duration::ZERO)) {
+        tracing::debug!(%error, "SO_LINGER was refused");
+    }
+}

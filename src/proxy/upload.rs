@@ -1,0 +1,119 @@
+//! The request's half of an exchange: moves the body from the client to the server while the other half goes on, and sees the client
+//! leave. One direction never waits for the other (full duplex); a server that takes nothing stops the client, and no more than one
+//! read is kept.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::body_sender::BodySender;
+use super::request_body::{BodyError, Received, RequestBody};
+
+/// One request's body on its way.
+pub(super) struct Upload {
+    from: RequestBody,
+    to: BodySender,
+    /// The client has sent all of it.
+    received: bool,
+    /// Something of it was read.
+    touched: bool,
+    /// The client is gone or cannot be understood: nothing more comes.
+    over: bool,
+}
+
+impl Upload {
+    /// A body that waits for a server; `has_body` as the head said.
+    pub(super) fn new(from: RequestBody, has_body: bool) -> Self {
+        Self { from, to: BodySender::none(), received: !has_body, touched: false, over: false }
+    }
+
+    /// It goes to this server.
+    pub(super) fn begin(&mut self, to: BodySender) {
+        self.to = to;
+    }
+
+    /// Whether the server's part in it is to be waited for: the client has sent all, or waits for the server to take what it sent.
+    pub(super) fn is_servers_turn(&self) -> bool {
+        self.received || self.to.is_pending()
+    }
+
+    /// Whether the client has sent all of it: only then can another request follow.
+    pub(super) fn is_received(&self) -> bool {
+        self.received
+    }
+
+    /// Whether nothing of it was read yet: it can still go to another server.
+    pub(super) fn is_untouched(&self) -> bool {
+        !self.touched
+    }
+
+    /// Whether the server has all of it: only then may its connection serve another.
+    pub(super) fn is_complete(&self) -> bool {
+        self.received && self.to.is_complete()
+    }
+
+    /// Whether there is nothing left to move.
+    pub(super) fn is_done(&self) -> bool {
+        self.received && !self.to.is_pending()
+    }
+
+    /// Moves some of the body; ready each time something moved. Once all of it did, only the client's leaving is told.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        if self.over {
+            return Poll::Pending;
+        }
+        let polled = self.poll_open(cx);
+        self.over = matches!(polled, Poll::Ready(Err(_)));
+        polled
+    }
+
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        if self.to.is_pending() {
+            return match self.to.poll_flush(cx) {
+                Poll::Ready(()) => Poll::Ready(Ok(())),
+                Poll::Pending => self.from.poll_broken(cx).map(|()| Err(BodyError::ClientGone)),
+            };
+        }
+        if self.received {
+            return self.from.poll_gone(cx).map(|()| Err(BodyError::ClientGone));
+        }
+        // A body that the server takes no more of is read to its end all the same: its client may read the answer only then.
+        let to = self.to.is_open().then_some(&mut self.to);
+        let read = std::task::ready!(self.from.poll_read(cx, to));
+        self.touched = true;
+        match read? {
+            Received::Part => {}
+            Received::Last(trailers) => {
+                self.received = true;
+                self.to.end(trailers);
+            }
+        }
+        if self.to.is_pending() {
+            // What does not go at once goes later.
+            let _ = self.to.poll_flush(cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The same as a future: resolves each time something moved.
+    pub(super) async fn progress(&mut self) -> Result<(), BodyError> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Does `work`, and moves the body meanwhile.
+    pub(super) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> Result<T, BodyError> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                moved = self.progress() => moved?,
+            }
+        }
+    }
+
+    /// What the client sent beyond the body.
+    pub(super) fn into_ahead(self) -> Bytes {
+        self.from.into_ahead()
+    }
+}
