@@ -205,6 +205,14 @@ fn what_is_malformed_stays_so() {
     assert_eq!(gunzip.decode(&gzip(b"content"), &mut out, 64), Err(Malformed));
     assert_eq!(gunzip.decode(&[], &mut out, 64), Err(Malformed));
     assert!(out.is_empty() && !gunzip.may_end() && !gunzip.is_pending());
+
+    let mut coded = gzip(b"content");
+    *coded.last_mut().unwrap() ^= 1;
+    let mut gunzip = Gunzip::new();
+    let consumed = gunzip.decode(&coded, &mut out, 3).unwrap();
+    assert!(out == b"con" && gunzip.is_pending());
+    assert_eq!(gunzip.decode(&coded[consumed..], &mut out, 64), Err(Malformed));
+    assert!(out == b"content" && !gunzip.is_pending(), "nothing may come any more");
 }
 
 #[test]
