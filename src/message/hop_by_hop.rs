@@ -24,7 +24,8 @@ const HOP_BY_HOP: [&str; 11] = [
     "proxy-authorization",
 ];
 
-/// Never dropped because `Connection` names it: it frames, routes, types or authenticates the message, or says where it came from.
+/// Never dropped because `Connection` names it: it frames, routes, types or authenticates the message, or says where it came from. The
+/// same holds for `X-Forwarded-*`, and for `Sec-WebSocket-*`, without which an upgrade that passes would be no handshake any more.
 const END_TO_END: [&str; 22] = [
     "host",
     "content-length",
@@ -76,8 +77,8 @@ impl<'a> HopByHop<'a> {
 }
 
 fn is_end_to_end(name: &[u8]) -> bool {
-    let forwarded = name.get(..12).is_some_and(|start| start.eq_ignore_ascii_case(b"x-forwarded-"));
-    forwarded || is_one_of(name, &END_TO_END)
+    let is_of = |family: &[u8]| name.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family));
+    is_of(b"x-forwarded-") || is_of(b"sec-websocket-") || is_one_of(name, &END_TO_END)
 }
 
 fn is_one_of(name: &[u8], names: &[&str]) -> bool {
