@@ -19,7 +19,8 @@ use crate::affinity::{self, Pin};
 use crate::client_id;
 use crate::clock;
 use crate::message::request::AcceptCoding;
-use crate::message::{BuildOptions, ResponseHead, forwarded, http2, request, response};
+use crate::message::upgrade::Protocol as Switch;
+use crate::message::{BuildOptions, ResponseHead, forwarded, http2, request, response, upgrade};
 use crate::telemetry::ConnectionKind;
 use crate::upstream::{Balance, BusyGuard, ConnectError, Connection, HashOn, Http2Lease, Pick, Protocol, Server};
 
@@ -53,11 +54,13 @@ pub(super) struct Answered {
 }
 
 /// What one request asks, whatever server it goes to.
-pub(super) struct Question {
+pub(super) struct Question<'a> {
     /// Who sends it to us.
     pub(super) peer: IpAddr,
     /// Its `Accept` names the type of event streams.
     pub(super) stream_intent: bool,
+    /// The protocol that it may switch to.
+    pub(super) upgrade: Option<&'a Switch>,
 }
 
 /// A connection to a server, ready for a request.
@@ -83,7 +86,7 @@ impl Exchange<'_> {
         down: &mut Downstream,
         upload: &mut Upload,
         record: &mut RequestRecord,
-        question: &Question,
+        question: &Question<'_>,
     ) -> Result<Answered, Failure> {
         let upstream = &self.context.upstream;
         let pin = self.context.sealer.as_ref().and_then(|sealer| sealer.open(&down.head().headers, clock::wall()));
@@ -115,11 +118,11 @@ impl Exchange<'_> {
             };
             let head = self.upstream_head(down, &server, question)?;
             let reused = carrier.is_reused();
-            let answered = match self.ask_on(down, upload, carrier, &head, busy).await {
+            let answered = match self.ask_on(down, upload, carrier, &head, busy, question).await {
                 Err(failure) if self.may_repeat(&failure, upload, reused) => {
                     sent_before = true;
                     match self.connect(&server, record, true).await {
-                        Ok(fresh) => self.ask_on(down, upload, fresh, &head, server.busy()).await,
+                        Ok(fresh) => self.ask_on(down, upload, fresh, &head, server.busy(), question).await,
                         // It restarts, most likely.
                         Err(error) => {
                             failed = Some(unreachable(&error));
@@ -202,7 +205,7 @@ impl Exchange<'_> {
         Some(sealer.seal(server.address(), clock::wall(), secure))
     }
 
-    fn upstream_head(&self, down: &Downstream, server: &Server, question: &Question) -> Result<RequestHeader, Failure> {
+    fn upstream_head(&self, down: &Downstream, server: &Server, question: &Question<'_>) -> Result<RequestHeader, Failure> {
         let unbuildable = |_| Failure::Client(400, "no request can be built from it");
         let accept = match self.request.method {
             _ if question.stream_intent => AcceptCoding::Identity,
@@ -217,6 +220,9 @@ impl Exchange<'_> {
         if let Some(sealer) = &self.context.sealer {
             sealer.strip(&mut head).map_err(|_| Failure::Client(400, "no request can be built from it"))?;
         }
+        if let Some(protocol) = question.upgrade {
+            upgrade::ask_upstream(&mut head, protocol).map_err(unbuildable)?;
+        }
         Ok(head)
     }
 
@@ -227,6 +233,7 @@ impl Exchange<'_> {
         carrier: Carrier,
         head: &RequestHeader,
         busy: BusyGuard,
+        question: &Question<'_>,
     ) -> Result<Answered, Failure> {
         let mut response = self.send_head(down, upload, carrier, head).await?;
         if self.request.expect_continue {
@@ -244,6 +251,9 @@ impl Exchange<'_> {
                 head = response.next_head(&self.request.method) => {
                     let Head { header, judged } = head?;
                     match judged.status {
+                        101 if question.upgrade.is_some_and(|protocol| upgrade::granted(&header.headers, protocol)) => {
+                            return Ok(Answered { response, header, head: judged, busy, pin: None });
+                        }
                         101 => return Err(Failure::Upstream(502, "the upstream switched protocols unasked".to_owned())),
                         100..=199 => self.pass_informational(down, header).await?,
                         _ => return Ok(Answered { response, header, head: judged, busy, pin: None }),

@@ -13,10 +13,11 @@ use super::reject;
 use super::upload::Upload;
 use crate::admission::{Permit, Refusal};
 use crate::client_id::{self, ClientKey};
-use crate::message::{RequestHead, ResponseFacts, ResponseFraming};
+use crate::message::{RequestHead, ResponseFacts, ResponseFraming, upgrade};
 use crate::route::Route;
 use crate::sse;
 use crate::telemetry::StreamCap;
+use crate::upstream::Protocol;
 
 /// What one exchange needs.
 #[derive(Debug)]
@@ -52,10 +53,16 @@ impl Exchange<'_> {
             Ok(permit) => permit,
             Err(refusal) => return self.over_cap(down, upload, client, record, refusal).await,
         };
-        let question = Question { peer: client.address.ip().to_canonical(), stream_intent };
+        let may_upgrade = self.route.upstream.protocol == Protocol::Http1;
+        let upgrade = may_upgrade.then(|| upgrade::asked(&down.head().headers, self.request, &self.route.upgrades)).flatten();
+        let question = Question { peer: client.address.ip().to_canonical(), stream_intent, upgrade: upgrade.as_ref() };
         let failure = match self.ask(&mut down, &mut upload, &mut record, &question).await {
             Ok(answered) => {
                 record.answered();
+                if let (101, Some(protocol)) = (answered.head.status, &upgrade) {
+                    drop(permit);
+                    return self.tunnel(down, upload, answered, client, record, protocol).await;
+                }
                 let is_stream = ResponseFacts::of(&answered.header).media_type.is_some_and(sse::is_event_stream)
                     && answered.head.framing != ResponseFraming::None;
                 if !is_stream {

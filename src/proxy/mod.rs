@@ -40,6 +40,7 @@ pub mod relay;
 mod request_body;
 mod server_response;
 mod stream;
+mod tunnel;
 mod upload;
 
 pub use app::{App, RouteContext};
