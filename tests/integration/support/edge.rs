@@ -16,6 +16,7 @@ pub(crate) struct EdgeBuilder {
     limits: Vec<String>,
     timeouts: Vec<String>,
     drain: Vec<String>,
+    upstream: Vec<String>,
     route: Vec<String>,
 }
 
@@ -44,6 +45,23 @@ impl EdgeBuilder {
         self
     }
 
+    /// `upstreams.app.KEY`.
+    pub(crate) fn upstream(mut self, key: &str, value: &str) -> Self {
+        self.upstream.push(format!("{key}: {value}"));
+        self
+    }
+
+    /// The upstream speaks HTTP/2.
+    pub(crate) fn h2c(self) -> Self {
+        self.upstream("protocol", "h2c")
+    }
+
+    /// `routes[0].KEY`.
+    pub(crate) fn route(mut self, key: &str, value: &str) -> Self {
+        self.route.push(format!("{key}: {value}"));
+        self
+    }
+
     /// `routes[0].heartbeat`: `off`, or `interval: 100ms, frame: block`.
     pub(crate) fn heartbeat(mut self, value: &str) -> Self {
         let value = if value == "off" { value.to_owned() } else { format!("{{ {value} }}") };
@@ -51,19 +69,20 @@ impl EdgeBuilder {
         self
     }
 
-    fn file(&self, upstream: &str) -> String {
+    fn file(&self, server: &str) -> String {
         let section = |name: &str, keys: &[String]| match keys {
             [] => String::new(),
             keys => format!("{name}: {{ {} }}\n", keys.join(", ")),
         };
-        let mut route = vec!["upstream: app".to_owned()];
-        route.extend_from_slice(&self.route);
+        let upstream = [&[format!("servers: [ \"{server}\" ]")], self.upstream.as_slice()].concat();
+        let route = [&["upstream: app".to_owned()], self.route.as_slice()].concat();
         format!(
-            "listeners: [ {} ]\nadmin: {{ address: \"127.0.0.1:0\" }}\nthreads: 2\n{}{}{}upstreams: {{ app: {{ servers: [ \"{upstream}\" ] }} }}\nroutes: [ {{ {} }} ]\n",
+            "listeners: [ {} ]\nadmin: {{ address: \"127.0.0.1:0\" }}\nthreads: 2\n{}{}{}upstreams: {{ app: {{ {} }} }}\nroutes: [ {{ {} }} ]\n",
             self.listeners.join(", "),
             section("limits", &self.limits),
             section("timeouts", &self.timeouts),
             section("drain", &self.drain),
+            upstream.join(", "),
             route.join(", "),
         )
     }
@@ -202,7 +221,9 @@ pub(crate) struct Edge {
 impl Edge {
     /// A configuration to change.
     pub(crate) fn with() -> EdgeBuilder {
-        let builder = EdgeBuilder { listeners: vec![], limits: vec![], timeouts: vec![], drain: vec![], route: vec![] };
+        let none = Vec::new;
+        let builder =
+            EdgeBuilder { listeners: none(), limits: none(), timeouts: none(), drain: none(), upstream: none(), route: none() };
         builder.listener("127.0.0.1:0")
     }
 

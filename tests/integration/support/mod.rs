@@ -1,14 +1,22 @@
-//! The instruments of the integration tests: a scripted origin ([`origin`]), the real binary ([`edge`]) and a raw client ([`client`]).
+//! The instruments of the integration tests: a scripted origin ([`origin`]), the real binary ([`edge`]) and a raw client ([`client`]);
+//! for HTTP/2 the same again ([`http2_origin`], [`http2_client`]).
 //!
-//! They must never judge with the code under test: heads and bodies are read by [`head`] and [`body`], written here for the tests
-//! alone. Every wait has a deadline, no wait is a sleep for luck.
+//! They must never judge with the code under test: heads and bodies are read by [`head`] and [`body`], frames by [`frames`], written
+//! here for the tests alone. Every wait has a deadline, no wait is a sleep for luck.
 
 pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod edge;
+pub(crate) mod frames;
 pub(crate) mod head;
+pub(crate) mod hops;
+pub(crate) mod http2_client;
+pub(crate) mod http2_origin;
+pub(crate) mod http2_script;
+mod http2_tests;
 pub(crate) mod nowhere;
 pub(crate) mod origin;
+pub(crate) mod raw_http2;
 pub(crate) mod script;
 mod tests;
 
@@ -17,6 +25,10 @@ use std::time::Duration;
 
 pub(crate) use client::{Client, End};
 pub(crate) use edge::Edge;
+pub(crate) use hops::{HOPS, Server, Version, Viewer};
+pub(crate) use http2_client::{Http2Client, Http2Head, Http2Stream, StreamEnd};
+pub(crate) use http2_origin::Http2Origin;
+pub(crate) use http2_script::Http2Script;
 pub(crate) use origin::Origin;
 pub(crate) use script::Script;
 
