@@ -283,6 +283,11 @@ impl Frames {
         }
     }
 
+    /// What cannot be HTTP/2, from here on forgiven.
+    pub(crate) fn take_problems(&self) -> Vec<String> {
+        std::mem::take(&mut self.seen.lock().expect("nobody panics with it").problems)
+    }
+
     /// Bytes that came from outside.
     fn take(&self, bytes: &[u8]) {
         self.change(|seen| seen.take(bytes));

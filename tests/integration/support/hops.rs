@@ -48,15 +48,6 @@ impl Server {
         }
     }
 
-    /// What stands under `upstreams.N`, without braces.
-    pub(crate) fn upstream(&self) -> String {
-        let protocol = match self {
-            Self::Http1(_) => "http1",
-            Self::Http2(_) => "h2c",
-        };
-        format!("servers: [ \"{}\" ], protocol: {protocol}", self.address())
-    }
-
     /// A configuration in front of it, to change.
     pub(crate) fn edge(&self) -> EdgeBuilder {
         match self {

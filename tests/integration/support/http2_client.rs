@@ -72,6 +72,7 @@ pub(crate) struct Http2Client {
     requests: SendRequest<Bytes>,
     pings: PingPong,
     frames: Arc<Frames>,
+    sent: Arc<Frames>,
     socket: Arc<TcpStream>,
     driver: JoinHandle<()>,
 }
@@ -87,7 +88,7 @@ impl Http2Client {
         let stream = Arc::new(within("a connection", TcpStream::connect(address)).await.expect("the proxy accepts"));
         stream.set_nodelay(true).expect("nodelay");
         let tap = Tap::of_client(&stream);
-        let frames = tap.received();
+        let (frames, sent) = (tap.received(), tap.sent());
         let mut builder = Builder::new();
         builder.initial_window_size(windows.stream).initial_connection_window_size(windows.connection).enable_push(false);
         // Until the proxy has spoken nobody knows how many it wants: as many as it likes.
@@ -97,7 +98,7 @@ impl Http2Client {
         let socket = stream;
         // How it ended is read off the wire.
         let driver = tokio::spawn(async move { drop(connection.await) });
-        Self { requests, pings, frames, socket, driver }
+        Self { requests, pings, frames, sent, socket, driver }
     }
 
     /// Connects, sends a request and reads the head of its response.
@@ -138,13 +139,18 @@ impl Http2Client {
         let ready = within("room for a stream", poll_fn(|context| self.requests.poll_ready(context))).await;
         let sent = ready.and_then(|()| self.requests.send_request(request, whole));
         let (response, upload) = sent.map_err(|error| StreamEnd::of(&error))?;
-        let frames = Arc::clone(&self.frames);
-        Ok(Http2Stream { response, upload, download: None, body: Vec::new(), end: None, withheld: None, frames })
+        let (id, upload, frames) = (upload.stream_id().as_u32(), Some(upload), Arc::clone(&self.frames));
+        Ok(Http2Stream { id, response, upload, download: None, body: Vec::new(), end: None, withheld: None, frames })
     }
 
     /// What the proxy sent, as frames.
     pub(crate) fn frames(&self) -> &Frames {
         &self.frames
+    }
+
+    /// What we sent, as far as the kernel took it.
+    pub(crate) fn sent(&self) -> Arc<Frames> {
+        Arc::clone(&self.sent)
     }
 
     /// Waits for its first SETTINGS and for what it grants to the connection then.
@@ -191,8 +197,10 @@ impl Drop for Http2Client {
 
 /// One stream.
 pub(crate) struct Http2Stream {
+    id: u32,
     response: ResponseFuture,
-    upload: SendStream<Bytes>,
+    /// Taken out while a duplex runs.
+    upload: Option<SendStream<Bytes>>,
     download: Option<RecvStream>,
     body: Vec<u8>,
     end: Option<StreamEnd>,
@@ -204,7 +212,7 @@ pub(crate) struct Http2Stream {
 impl Http2Stream {
     /// Its number.
     pub(crate) fn id(&self) -> u32 {
-        self.upload.stream_id().as_u32()
+        self.id
     }
 
     /// The head of the final response.
@@ -247,22 +255,43 @@ impl Http2Stream {
 
     /// Sends bytes for as long as the proxy takes them.
     pub(crate) async fn try_upload(&mut self, bytes: impl Into<Bytes>) -> Result<(), StreamEnd> {
-        send(&mut self.upload, bytes.into(), |_| ()).await
+        send(self.sender(), bytes.into(), |_| ()).await
+    }
+
+    fn sender(&mut self) -> &mut SendStream<Bytes> {
+        self.upload.as_mut().expect("no duplex runs")
+    }
+
+    /// Sends the rest of the request while it reads the response: its head, its body, and how that ended.
+    pub(crate) async fn duplex(&mut self, bytes: impl Into<Bytes>) -> (Http2Head, Vec<u8>, StreamEnd) {
+        let mut upload = self.upload.take().expect("no other duplex runs");
+        let up = async {
+            within("all of the upload to be taken", send(&mut upload, bytes.into(), |_| ())).await.expect("the proxy takes it");
+            upload.send_data(Bytes::new(), true).expect("the proxy takes the end");
+        };
+        let down = async {
+            let head = self.head().await;
+            let (body, end) = self.rest_of_body().await;
+            (head, body, end)
+        };
+        let ((), down) = tokio::join!(up, down);
+        self.upload = Some(upload);
+        down
     }
 
     /// Ends the request.
     pub(crate) fn finish(&mut self) {
-        self.upload.send_data(Bytes::new(), true).expect("the proxy takes the end");
+        self.sender().send_data(Bytes::new(), true).expect("the proxy takes the end");
     }
 
     /// Ends the request with trailers.
     pub(crate) fn finish_with(&mut self, trailers: &[(&str, &str)]) {
-        self.upload.send_trailers(field_map(trailers)).expect("the proxy takes the trailers");
+        self.sender().send_trailers(field_map(trailers)).expect("the proxy takes the trailers");
     }
 
     /// Sends RST_STREAM.
     pub(crate) fn reset(&mut self, reason: Reason) {
-        self.upload.send_reset(reason);
+        self.sender().send_reset(reason);
     }
 
     /// Waits until exactly `bytes` came next in the body; fails at the first byte that differs.
