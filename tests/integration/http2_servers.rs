@@ -42,9 +42,10 @@ async fn a_server_sees_an_ordinary_http_2_request() {
 
 #[tokio::test]
 async fn a_server_is_granted_what_is_configured() {
-    for (value, stream, connection) in
-        [(None, 256 << 10, 8_u32 << 20), (Some("{ streams: 7, stream_window: 128KiB, connection_window: 1MiB }"), 128 << 10, 1 << 20)]
-    {
+    for (value, stream, connection) in [
+        (None, 256 << 10, 8_u32 << 20),
+        (Some("{ streams: 7, stream_window: 128KiB, connection_window: 1MiB }"), 128 << 10, 1 << 20),
+    ] {
         let origin = Http2Origin::start(Http2Script::stream().flood(32 << 20).end()).await;
         let builder = Edge::with().h2c();
         let builder = value.into_iter().fold(builder, |builder, value| builder.upstream("h2", value));

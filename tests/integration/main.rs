@@ -13,6 +13,7 @@ mod door;
 mod drain;
 mod ends;
 mod forwarding;
+mod grpc;
 mod heartbeat;
 mod http2_bodies;
 mod http2_clients;
