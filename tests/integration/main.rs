@@ -11,6 +11,7 @@ mod config_files;
 mod detection;
 mod door;
 mod drain;
+mod duplex;
 mod ends;
 mod forwarding;
 mod grpc;

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::body::Body;
 use super::head::Head;
+use super::raw::Raw;
+use super::socket::{Read, Socket};
 use super::{shown, within};
 
 /// How a body, or a connection, ended.
@@ -21,16 +22,9 @@ pub(crate) enum End {
     Reset,
 }
 
-/// What one read brought.
-enum Read {
-    Bytes,
-    Fin,
-    Reset,
-}
-
 /// One connection.
 pub(crate) struct Client {
-    stream: TcpStream,
+    socket: Socket,
     unread: Vec<u8>,
     framing: Body,
     body: Vec<u8>,
@@ -51,8 +45,7 @@ impl Client {
     }
 
     fn over(stream: TcpStream) -> Self {
-        stream.set_nodelay(true).expect("nodelay");
-        Self { stream, unread: Vec::new(), framing: Body::Complete, body: Vec::new(), end: None }
+        Self { socket: Socket::over(stream), unread: Vec::new(), framing: Body::Complete, body: Vec::new(), end: None }
     }
 
     /// Connects and sends `request`.
@@ -71,23 +64,20 @@ impl Client {
 
     /// Sends bytes as they are.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        within("bytes to be taken by the proxy", self.stream.write_all(bytes.as_ref())).await.expect("the proxy reads");
+        self.socket.send(bytes).await;
     }
 
     /// Sends bytes and FIN, as far as the proxy takes them: it may have closed in the middle.
     pub(crate) async fn send_last(&mut self, bytes: &[u8]) {
-        let sent = async {
-            self.stream.write_all(bytes).await?;
-            self.stream.shutdown().await
-        };
         // How it ended is for the next read to say.
-        let _ = within("bytes to be taken or refused", sent).await;
+        let _ = within("bytes to be taken or refused", self.socket.write(bytes)).await;
+        self.socket.half_close();
     }
 
     /// Sends `bytes` one by one, `pause` apart, until all are sent or the proxy closes. Then how the connection ended.
     pub(crate) async fn dribble(mut self, bytes: &[u8], pause: Duration) -> (Vec<u8>, End) {
         for byte in bytes {
-            if self.stream.write_all(&[*byte]).await.is_err() {
+            if self.socket.write(&[*byte]).await.is_err() {
                 break;
             }
             match tokio::time::timeout(pause, self.fill()).await {
@@ -114,7 +104,18 @@ impl Client {
 
     /// Closes with a reset.
     pub(crate) fn reset(self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("linger");
+        self.socket.reset_on_close();
+    }
+
+    /// The connection, to upload from another task or to close one half.
+    pub(crate) fn socket(&self) -> Socket {
+        self.socket.clone()
+    }
+
+    /// What the connection is behind a 101: bytes.
+    pub(crate) fn tunnel(self) -> Raw {
+        assert!(self.framing == Body::Complete && self.body.is_empty(), "a body is no tunnel: {}", shown(&self.body));
+        Raw::over(self.socket, self.unread)
     }
 
     /// The next response head that is not a 1xx.
@@ -260,11 +261,6 @@ impl Client {
     }
 
     async fn fill(&mut self) -> Read {
-        self.unread.reserve(64 * 1024);
-        match self.stream.read_buf(&mut self.unread).await {
-            Ok(0) => Read::Fin,
-            Ok(_) => Read::Bytes,
-            Err(_) => Read::Reset,
-        }
+        self.socket.read(&mut self.unread).await
     }
 }

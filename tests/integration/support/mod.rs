@@ -1,5 +1,7 @@
 //! The instruments of the integration tests: a scripted origin ([`origin`]), the real binary ([`edge`]) and a raw client ([`client`]);
 //! for HTTP/2 the same again ([`http2_origin`], [`http2_client`]).
+//! The instruments of the integration tests: a scripted origin ([`origin`]), one that the test plays itself ([`raw`]), the real binary
+//! ([`edge`]) and a raw client ([`client`]).
 //!
 //! They must never judge with the code under test: heads and bodies are read by [`head`] and [`body`], frames by [`frames`], written
 //! here for the tests alone. Every wait has a deadline, no wait is a sleep for luck.
@@ -17,7 +19,10 @@ mod http2_tests;
 pub(crate) mod nowhere;
 pub(crate) mod origin;
 pub(crate) mod raw_http2;
+pub(crate) mod pattern;
+pub(crate) mod raw;
 pub(crate) mod script;
+pub(crate) mod socket;
 mod tests;
 
 use std::future::Future;
@@ -30,6 +35,8 @@ pub(crate) use http2_client::{Http2Client, Http2Head, Http2Stream, StreamEnd};
 pub(crate) use http2_origin::Http2Origin;
 pub(crate) use http2_script::Http2Script;
 pub(crate) use origin::Origin;
+pub(crate) use pattern::{Pattern, pattern};
+pub(crate) use raw::{ManualOrigin, Raw};
 pub(crate) use script::Script;
 
 /// How long a test waits for what must come: generous, because a loaded machine may leave a process without a CPU for seconds.
@@ -84,13 +91,10 @@ pub(crate) async fn settled(what: &str, value: impl Fn() -> u64) -> u64 {
     .await
 }
 
-/// So many bytes of which every value occurs, and whose period fits no buffer.
-pub(crate) fn pattern(bytes: usize) -> Vec<u8> {
-    let mut period: Vec<u8> = (0..=255).collect();
-    period.push(0);
-    let mut pattern = period.repeat(bytes / period.len() + 1);
-    pattern.truncate(bytes);
-    pattern
+/// One chunk of the chunked coding.
+pub(crate) fn chunk(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    let bytes = bytes.as_ref();
+    [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }
 
 /// Bytes for a failure message.
