@@ -1,6 +1,8 @@
 //! Full duplex: an answer streams while its request is still being sent. Progress of an upload, early answers, a side that gives up
 //! half-way (RFC 9110 sections 7.5 and 10.1.1, RFC 9112 sections 7.1, 8 and 9.3).
 
+use std::time::Duration;
+
 use crate::support::{Client, Edge, End, GET, ManualOrigin, Pattern, Raw, chunk, pattern, within};
 
 /// The head of an event stream.
@@ -251,7 +253,9 @@ async fn a_client_that_sends_fin_half_way_is_no_end_of_the_body_for_the_server()
 #[tokio::test]
 async fn an_upload_that_turns_out_malformed_ends_the_stream_abnormally_and_is_not_completed() {
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n";
-    for bad in ["zz\r\n", "-1\r\n", "4\r\nhalfX\r\n0\r\n\r\n", "4\nhalf\r\n0\r\n\r\n", ";x\r\n\r\n", "0\n\n", "fffffffffffffffff\r\n"] {
+    for bad in
+        ["zz\r\n", "-1\r\n", "4\r\nhalfX\r\n0\r\n\r\n", "4\nhalf\r\n0\r\n\r\n", ";x\r\n\r\n", "0\n\n", "fffffffffffffffff\r\n"]
+    {
         let origin = ManualOrigin::start().await;
         let edge = Edge::with().heartbeat("off").start(origin.address()).await;
         let (mut client, mut server) = half_way(&edge, &origin, Upload::Chunked).await;
@@ -395,4 +399,27 @@ async fn an_upload_in_progress_is_cut_at_the_drains_deadline_and_finishes_before
         }
         assert_eq!(within("the process to leave", edge.exit_code()).await, Some(0));
     }
+}
+
+#[tokio::test]
+async fn an_upload_that_pauses_longer_than_the_body_may_does_not_outlive_its_limit() {
+    // Nothing of the answer has come: the client is at fault and hears so.
+    let origin = ManualOrigin::start().await;
+    let edge = Edge::with().timeout("request_body_idle", "300ms").start(origin.address()).await;
+    let mut client = Client::send_to(edge.address(), Upload::Length.head(10, "")).await;
+    client.send("half").await;
+    let (mut server, _) = origin.request().await;
+    server.body_brings("half").await;
+    assert_eq!(client.head().await.status(), 408);
+    assert_ne!(server.rest_of_body().await.1, End::Clean);
+    // It pauses, but each time for less.
+    let mut client = Client::send_to(edge.address(), Upload::Length.head(10, "")).await;
+    let (mut server, _) = origin.request().await;
+    for byte in *b"0123456789" {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        client.send([byte]).await;
+        server.body_brings([byte]).await;
+    }
+    server.send("HTTP/1.1 204 No Content\r\n\r\n").await;
+    assert_eq!(client.head().await.status(), 204);
 }

@@ -5,6 +5,7 @@ mod support;
 
 mod admin;
 mod backpressure;
+mod bulk;
 mod caps;
 mod cli;
 mod config_files;

@@ -221,6 +221,17 @@ impl Client {
         (std::mem::take(&mut self.body), end)
     }
 
+    /// What comes next of the body; `None` behind its end, which [`Self::ends_with`] tells.
+    pub(crate) async fn piece(&mut self) -> Option<Vec<u8>> {
+        within("more of the body, or its end", async {
+            while self.body.is_empty() && self.end.is_none() {
+                self.advance().await;
+            }
+        })
+        .await;
+        (!self.body.is_empty()).then(|| std::mem::take(&mut self.body))
+    }
+
     /// The rest of the body, which must be `bytes` and end `end`.
     pub(crate) async fn ends_with(&mut self, bytes: impl AsRef<[u8]>, end: End) {
         let want = bytes.as_ref();
