@@ -32,3 +32,4 @@ mod routes;
 mod servers;
 mod streaming;
 mod upstreams;
+mod versions;
