@@ -11,15 +11,15 @@ use crate::support::{Client, Edge, End, ManualOrigin, Pattern, Raw, chunk, settl
 /// A body that would show in the memory of whoever keeps it.
 const HUGE: u64 = 300 << 20;
 /// More than kernel buffers take on the way, by far.
-const BIG: u64 = 48 << 20;
+pub(crate) const BIG: u64 = 48 << 20;
 /// What may be on the way: the socket buffers of both sides (a few MiB each when the kernel lets them grow) and nothing of ours.
-const ON_THE_WAY: u64 = 16 << 20;
+pub(crate) const ON_THE_WAY: u64 = 16 << 20;
 /// What the proxy itself may need more than before.
-const MEMORY: u64 = 12 << 20;
+pub(crate) const MEMORY: u64 = 12 << 20;
 const PIECE: usize = 64 * 1024;
 
 /// Sends so many bytes of the pattern, counting them, in the pieces that `frame` makes of them.
-async fn send(socket: Socket, total: u64, sent: Arc<AtomicU64>, frame: impl Fn(&[u8]) -> Vec<u8>) {
+pub(crate) async fn send(socket: Socket, total: u64, sent: Arc<AtomicU64>, frame: impl Fn(&[u8]) -> Vec<u8>) {
     let mut pattern = Pattern::default();
     while pattern.at() < total {
         let piece = pattern.next(PIECE.min(usize::try_from(total - pattern.at()).unwrap()));

@@ -31,5 +31,7 @@ mod requests;
 mod routes;
 mod servers;
 mod streaming;
+mod tunnels;
+mod upgrades;
 mod upstreams;
 mod versions;

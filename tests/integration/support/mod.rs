@@ -34,6 +34,7 @@ pub(crate) use hops::{HOPS, Server, Version, Viewer};
 pub(crate) use http2_client::{Http2Client, Http2Head, Http2Stream, StreamEnd};
 pub(crate) use http2_origin::Http2Origin;
 pub(crate) use http2_script::Http2Script;
+pub(crate) use edge::{Edge, EdgeBuilder};
 pub(crate) use origin::Origin;
 pub(crate) use pattern::{Pattern, pattern};
 pub(crate) use raw::{ManualOrigin, Raw};

@@ -138,6 +138,13 @@ impl Raw {
         }
     }
 
+    /// Nothing is there that was not read.
+    pub(crate) fn assert_nothing_came(&self) {
+        let mut more = self.unread.clone();
+        self.socket.read_now(&mut more);
+        assert!(more.is_empty(), "it came unasked: {}", shown(&more));
+    }
+
     /// What comes next, framed or not; `None` behind FIN.
     pub(crate) async fn bytes(&mut self) -> Result<Option<Vec<u8>>, End> {
         if self.unread.is_empty() {

@@ -63,6 +63,11 @@ impl Socket {
         }
     }
 
+    /// Appends what is there by now.
+    pub(super) fn read_now(&self, into: &mut Vec<u8>) {
+        while matches!(self.0.try_read_buf(into), Ok(1..)) {}
+    }
+
     /// Sends FIN and goes on reading.
     pub(crate) fn half_close(&self) {
         // Who was reset meanwhile finds out by reading.
