@@ -5,9 +5,11 @@ mod support;
 
 mod admin;
 mod backpressure;
+mod bombs;
 mod bulk;
 mod caps;
 mod cli;
+mod codings;
 mod config_files;
 mod detection;
 mod door;

@@ -161,7 +161,7 @@ async fn what_a_client_sends_behind_its_handshake_is_for_the_tunnel_only() {
     server.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
     assert_eq!(client.any_head().await.status(), 403);
     assert_eq!(server.rest().await.0, b"", "it went through unjudged");
-    let (mut server, asked) = origin.request().await;
+    let (server, asked) = origin.request().await;
     assert_eq!((asked.start(), asked.get("x-forwarded-for")), ("GET /smuggled HTTP/1.1", Some("127.0.0.1")));
     server.send("HTTP/1.1 204 No Content\r\n\r\n").await;
     assert_eq!(client.any_head().await.status(), 204);

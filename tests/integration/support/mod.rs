@@ -10,6 +10,7 @@ pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod edge;
 pub(crate) mod frames;
+pub(crate) mod gzip;
 pub(crate) mod head;
 pub(crate) mod hops;
 pub(crate) mod http2_client;
