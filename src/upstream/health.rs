@@ -13,7 +13,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::Upstream;
 use super::server::Server;
-use super::spec::HealthSpec;
+use super::spec::{HealthSpec, UpstreamSpec};
 
 /// How a server's checks went lately. Pure.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub(super) async fn check_all(upstream: Arc<Upstream>, spec: HealthSpec, mut cha
         });
         for server in listed {
             if !checked.iter().any(|(other, _)| Arc::ptr_eq(other, &server)) {
-                let task = tasks.spawn(watch_server(Arc::clone(&upstream.spec.name), Arc::clone(&server), Arc::clone(&spec)));
+                let task = tasks.spawn(watch_server(Arc::clone(&upstream.spec), Arc::clone(&server), Arc::clone(&spec)));
                 checked.push((server, task));
             }
         }
@@ -72,19 +72,19 @@ pub(super) async fn check_all(upstream: Arc<Upstream>, spec: HealthSpec, mut cha
     }
 }
 
-async fn watch_server(upstream: Arc<str>, server: Arc<Server>, spec: Arc<HealthSpec>) {
+async fn watch_server(upstream: Arc<UpstreamSpec>, server: Arc<Server>, spec: Arc<HealthSpec>) {
     let mut streak = Streak::new(server.is_up());
     loop {
-        let result = check::run(&server, &spec).await;
+        let result = check::run(&server, &spec, upstream.protocol).await;
         if let Some(passed) = check::verdict(&result)
             && let Some(up) = streak.observe(passed, &spec)
         {
             server.set_up(up);
-            let server = server.address();
+            let (upstream, server) = (&*upstream.name, server.address());
             match result {
-                Ok(passed) => tracing::info!(upstream = &*upstream, server, reason = %passed, in_a_row = spec.rise, "server is up"),
+                Ok(passed) => tracing::info!(upstream, server, reason = %passed, in_a_row = spec.rise, "server is up"),
                 Err(failed) => {
-                    tracing::warn!(upstream = &*upstream, server, reason = %failed, in_a_row = spec.fall, "server is down")
+                    tracing::warn!(upstream, server, reason = %failed, in_a_row = spec.fall, "server is down")
                 }
             }
         }

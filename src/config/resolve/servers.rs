@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+
 use super::leaf::{self, Leaf};
 use super::section::Section;
 use crate::config::error::Report;
@@ -71,8 +73,9 @@ fn health_check(health: &Section<'_>, report: &mut Report<'_>) -> Option<HealthC
         report.error(health.key_span("tcp"), "`health` needs `path` or `tcp: true`", EITHER);
     }
     let Some(path) = path else { return Some(HealthCheck::Tcp) };
-    let is_sendable = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
-    if path.text().starts_with('/') && path.text().bytes().all(is_sendable) {
+    // HTTP/2 carries it as a part of a URI, which is stricter than a request line.
+    let is_sendable = !path.text().contains('#') && path.text().parse::<PathAndQuery>().is_ok();
+    if path.text().starts_with('/') && path.text().is_ascii() && is_sendable {
         return Some(HealthCheck::Http(path.text().to_owned()));
     }
     path.refuse(

@@ -1,15 +1,19 @@
-//! One check of one server, over a connection of its own: whether it accepts, and for HTTP whether it answers 2xx or 3xx. It reads no
-//! further than the status and never longer than the timeout. RFC 9112 section 4, RFC 9110 section 15.
+//! One check of one server, over a connection of its own: whether it accepts, and for HTTP whether it answers 2xx or 3xx. It asks in the
+//! version that requests will come in, reads no further than the status and never longer than the timeout. RFC 9112 section 4, RFC 9113
+//! section 8.3, RFC 9110 section 15.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::transport::Socket;
+use crate::upstream::http2;
 use crate::upstream::pool::{self, ConnectError};
 use crate::upstream::server::Server;
-use crate::upstream::spec::{HealthCheck, HealthSpec};
+use crate::upstream::spec::{HealthCheck, HealthSpec, Http2Spec, Protocol};
 
 /// Bytes of an answer until its status; interim responses (103 and the like) may come first.
 const LONGEST_ANSWER: usize = 8 * 1024;
@@ -62,15 +66,18 @@ pub(super) fn verdict(result: &Result<Passed, Failed>) -> Option<bool> {
 }
 
 /// Asks `server` once.
-pub(super) async fn run(server: &Server, spec: &HealthSpec) -> Result<Passed, Failed> {
+pub(super) async fn run(server: &Server, spec: &HealthSpec, protocol: Protocol) -> Result<Passed, Failed> {
     let asked = async {
         let socket = pool::open(server.target()).await.map_err(Failed::NoConnection)?;
         match &spec.check {
             HealthCheck::Tcp => Ok(Passed::Accepted),
-            HealthCheck::Http(path) => match ask(socket, path, server.host()).await? {
-                status @ 200..=399 => Ok(Passed::Status(status)),
-                status => Err(Failed::Status(status)),
-            },
+            HealthCheck::Http(path) => {
+                let status = match protocol {
+                    Protocol::Http1 => ask(socket, path, server.host()).await?,
+                    Protocol::Http2 => ask_over_http2(socket, path, server.host()).await?,
+                };
+                if matches!(status, 200..=399) { Ok(Passed::Status(status)) } else { Err(Failed::Status(status)) }
+            }
         }
     };
     tokio::time::timeout(spec.timeout, asked).await.unwrap_or(Err(Failed::TimedOut))
@@ -91,6 +98,33 @@ async fn ask(mut socket: Socket, path: &str, host: &str) -> Result<u16, Failed> 
             return Err(Failed::Broke(io::ErrorKind::UnexpectedEof.into()));
         }
     }
+}
+
+/// The same over a connection of HTTP/2, which is said goodbye to as far as the socket takes it at once.
+async fn ask_over_http2(socket: Socket, path: &str, host: &str) -> Result<u16, Failed> {
+    let uri = http::Uri::builder().scheme("http").authority(host).path_and_query(path).build();
+    let mut request = http::Request::new(());
+    *request.uri_mut() = uri.map_err(|error| Failed::Broke(io::Error::other(error)))?;
+    request.headers_mut().insert(http::header::USER_AGENT, http::HeaderValue::from_static("ssedge-health"));
+    let (mut requests, connection) = http2::handshake(socket, &Http2Spec::default()).await.map_err(Failed::Broke)?;
+    let mut connection = std::pin::pin!(connection);
+    let into_io = |error: h2::Error| Failed::Broke(io::Error::other(error));
+    let (mut response, _) = requests.send_request(request, true).map_err(into_io)?;
+    let (response, is_over) = tokio::select! {
+        biased;
+        response = &mut response => (response, false),
+        // It may have brought the response with its end, and has an error for it else.
+        _ = &mut connection => (response.await, true),
+    };
+    if !is_over {
+        drop(requests);
+        poll_fn(|cx| {
+            let _ = connection.as_mut().poll(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+    response.map(|response| response.status().as_u16()).map_err(into_io)
 }
 
 /// What the first bytes of an answer say.

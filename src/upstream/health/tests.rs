@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::super::testing::{DEADLINE, Nowhere, Scripted, answering, eventually, spec};
-use super::super::{ConnectError, HealthCheck, Pick, UpstreamSpec};
+use super::super::{ConnectError, HealthCheck, Pick, Protocol, UpstreamSpec};
 use super::check::{Failed, Passed};
 use super::*;
 use crate::clock;
@@ -24,7 +24,11 @@ fn at_work(address: &str, health: HealthSpec) -> Arc<Upstream> {
 }
 
 async fn check(address: &str, spec: &HealthSpec) -> Result<Passed, Failed> {
-    check::run(&super::super::testing::server(address), spec).await
+    check::run(&super::super::testing::server(address), spec, Protocol::Http1).await
+}
+
+async fn check_over_http2(address: &str, spec: &HealthSpec) -> Result<Passed, Failed> {
+    check::run(&super::super::testing::server(address), spec, Protocol::Http2).await
 }
 
 #[test]
@@ -62,6 +66,75 @@ async fn a_check_asks_for_the_path_and_takes_2xx_and_3xx() {
     assert!(matches!(check(&address, &http()).await, Err(Failed::NoHttp)));
     *answer.lock().unwrap() = "HTTP/1.1 20";
     assert!(matches!(check(&address, &http()).await, Err(Failed::Broke(_))), "it closed before its status");
+}
+
+/// A server that answers over HTTP/2 with what `status` says at that moment; 0 is a reset. Tells of each request, and of connections
+/// that were closed in order.
+async fn over_http2(status: Arc<Mutex<u16>>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, seen) = (listener.local_addr().unwrap().to_string(), Arc::<Mutex<Vec<String>>>::default());
+    let told = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let (status, told) = (Arc::clone(&status), Arc::clone(&told));
+            tokio::spawn(async move {
+                let Ok(mut connection) = h2::server::handshake(socket).await else { return };
+                let mut open = Vec::new();
+                while let Some(accepted) = connection.accept().await {
+                    let Ok((request, mut respond)) = accepted else { return };
+                    let agent = request.headers()["user-agent"].to_str().unwrap();
+                    told.lock().unwrap().push(format!("{} {} {agent}", request.method(), request.uri()));
+                    match *status.lock().unwrap() {
+                        0 => respond.send_reset(h2::Reason::INTERNAL_ERROR),
+                        status => {
+                            respond.send_informational(http::Response::builder().status(103).body(()).unwrap()).unwrap();
+                            let head = http::Response::builder().status(status).body(()).unwrap();
+                            // A body that never ends is no matter, nor a connection that does at once.
+                            open.push(respond.send_response(head, status == 399).unwrap());
+                            if status == 399 {
+                                connection.graceful_shutdown();
+                            }
+                        }
+                    }
+                }
+                told.lock().unwrap().push("closed".to_owned());
+            });
+        }
+    });
+    (address, seen)
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_http2_is_asked_over_http2() {
+    let status = Arc::new(Mutex::new(204));
+    let (address, seen) = over_http2(Arc::clone(&status)).await;
+    assert_eq!(check_over_http2(&address, &http()).await.unwrap(), Passed::Status(204));
+    eventually("the connection is closed in order", || seen.lock().unwrap().len() == 2).await;
+    assert_eq!(*seen.lock().unwrap(), [format!("GET http://{address}/health?deep=1 ssedge-health"), "closed".to_owned()]);
+    *status.lock().unwrap() = 399;
+    assert_eq!(check_over_http2(&address, &http()).await.unwrap(), Passed::Status(399));
+    for bad in [400, 503] {
+        *status.lock().unwrap() = bad;
+        assert!(matches!(check_over_http2(&address, &http()).await, Err(Failed::Status(found)) if found == bad));
+    }
+    *status.lock().unwrap() = 0;
+    assert!(matches!(check_over_http2(&address, &http()).await, Err(Failed::Broke(_))));
+    let http1 = answering(Arc::new(Mutex::new("HTTP/1.1 200 OK\r\n\r\n"))).await.0.to_string();
+    let failed = check_over_http2(&http1, &http()).await.unwrap_err();
+    assert!(failed.to_string().ends_with("the server does not speak HTTP/2: it answers in HTTP/1"), "{failed}");
+    let (silent, _) = answering(Arc::default()).await;
+    let hasty = HealthSpec { timeout: Duration::from_millis(30), ..http() };
+    assert!(matches!(check_over_http2(&silent.to_string(), &hasty).await, Err(Failed::TimedOut)));
+}
+
+#[tokio::test]
+async fn checks_follow_the_protocol_of_the_upstream() {
+    let (address, seen) = over_http2(Arc::new(Mutex::new(503))).await;
+    let spec = UpstreamSpec { health: Some(http()), protocol: Protocol::Http2, ..spec(&[&address]) };
+    let upstream = Upstream::new(Arc::new(spec));
+    tokio::spawn(Arc::clone(&upstream).run(std::future::pending::<()>()));
+    eventually("it falls", || upstream.pick(&Pick::default(), clock::now()).is_none()).await;
+    assert!(seen.lock().unwrap().iter().any(|line| line.starts_with("GET ")), "it was asked in its own words");
 }
 
 #[tokio::test]

@@ -102,7 +102,7 @@ fn health_needs_exactly_one_way_to_check() {
     for neither in ["{}", "{ tcp: false }", "{ interval: 1s }"] {
         assert!(problem(&format!("health: {neither}")).contains("`health` needs `path` or `tcp: true`"), "{neither}");
     }
-    for path in ["healthz", "", "/a b", "/ä", "/a#b", "/a\\r\\nX: y"] {
+    for path in ["healthz", "", "/a b", "/ä", "/a#b", "/a<b", "/a\\r\\nX: y"] {
         problem(&format!("health: {{ path: \"{path}\" }}"));
     }
 }
