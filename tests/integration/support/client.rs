@@ -91,9 +91,8 @@ impl Client {
 
     /// Sends `bytes` while it reads the answer: its head, its body, and how that ended.
     pub(crate) async fn duplex(mut self, bytes: &[u8]) -> (Head, Vec<u8>, End) {
-        let socket = socket2::SockRef::from(&self.stream).try_clone().expect("a second descriptor");
-        let mut sender = TcpStream::from_std(socket.into()).expect("a socket of this runtime");
-        let up = async { within("all of it to be taken", sender.write_all(bytes)).await.expect("the proxy reads") };
+        let sender = self.socket();
+        let up = async { within("all of it to be taken", sender.write(bytes)).await.expect("the proxy reads") };
         let down = async {
             let head = self.head().await;
             let (body, end) = self.rest_of_body().await;

@@ -70,13 +70,6 @@ impl EdgeBuilder {
     }
 
     fn file(&self, server: &str) -> String {
-    /// `routes[0].KEY`.
-    pub(crate) fn route(mut self, key: &str, value: &str) -> Self {
-        self.route.push(format!("{key}: {value}"));
-        self
-    }
-
-    fn file(&self, upstream: &str) -> String {
         let section = |name: &str, keys: &[String]| match keys {
             [] => String::new(),
             keys => format!("{name}: {{ {} }}\n", keys.join(", ")),

@@ -1,7 +1,5 @@
-//! The instruments of the integration tests: a scripted origin ([`origin`]), the real binary ([`edge`]) and a raw client ([`client`]);
-//! for HTTP/2 the same again ([`http2_origin`], [`http2_client`]).
 //! The instruments of the integration tests: a scripted origin ([`origin`]), one that the test plays itself ([`raw`]), the real binary
-//! ([`edge`]) and a raw client ([`client`]).
+//! ([`edge`]) and a raw client ([`client`]); for HTTP/2 the same again ([`http2_origin`], [`http2_client`]).
 //!
 //! They must never judge with the code under test: heads and bodies are read by [`head`] and [`body`], frames by [`frames`], written
 //! here for the tests alone. Every wait has a deadline, no wait is a sleep for luck.
@@ -19,9 +17,9 @@ pub(crate) mod http2_script;
 mod http2_tests;
 pub(crate) mod nowhere;
 pub(crate) mod origin;
-pub(crate) mod raw_http2;
 pub(crate) mod pattern;
 pub(crate) mod raw;
+pub(crate) mod raw_http2;
 pub(crate) mod script;
 pub(crate) mod socket;
 mod tests;
@@ -30,12 +28,11 @@ use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use client::{Client, End};
-pub(crate) use edge::Edge;
+pub(crate) use edge::{Edge, EdgeBuilder};
 pub(crate) use hops::{HOPS, Server, Version, Viewer};
 pub(crate) use http2_client::{Http2Client, Http2Head, Http2Stream, StreamEnd};
 pub(crate) use http2_origin::Http2Origin;
 pub(crate) use http2_script::Http2Script;
-pub(crate) use edge::{Edge, EdgeBuilder};
 pub(crate) use origin::Origin;
 pub(crate) use pattern::{Pattern, pattern};
 pub(crate) use raw::{ManualOrigin, Raw};
