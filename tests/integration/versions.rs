@@ -288,7 +288,11 @@ async fn a_client_of_1_0_that_uploads_hears_early_and_is_heard_to_the_end() {
 #[tokio::test]
 async fn the_drain_ends_streams_of_1_0_with_fin_at_a_boundary_and_cuts_what_is_left_with_a_reset() {
     let origin = Origin::start_each([Script::stream().event("a").hang(), Script::stream().chunk("data: half").hang()]).await;
-    let mut edge = Edge::with().drain_deadline("1s").start(origin.address()).await;
+    let mut edge = Edge::of(&format!(
+        "upstreams: {{ app: {{ servers: [ \"{}\" ] }} }}\nroutes: [ {{ upstream: app }} ]\ndrain: {{ spread: 0s, deadline: 1s }}\n",
+        origin.address()
+    ))
+    .await;
     let (mut whole, _) = Client::open(edge.address(), SUBSCRIBE_1_0).await;
     whole.expects("data: a\n\n").await;
     let (mut unfinished, _) = Client::open(edge.address(), SUBSCRIBE_1_0).await;

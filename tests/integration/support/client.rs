@@ -67,10 +67,15 @@ impl Client {
         self.socket.send(bytes).await;
     }
 
+    /// Sends bytes as far as the proxy takes them: it may have closed in the middle.
+    pub(crate) async fn send_unheard(&mut self, bytes: impl AsRef<[u8]>) {
+        // How it ended is for the next read to say.
+        let _ = within("bytes to be taken or refused", self.socket.write(bytes.as_ref())).await;
+    }
+
     /// Sends bytes and FIN, as far as the proxy takes them: it may have closed in the middle.
     pub(crate) async fn send_last(&mut self, bytes: &[u8]) {
-        // How it ended is for the next read to say.
-        let _ = within("bytes to be taken or refused", self.socket.write(bytes)).await;
+        self.send_unheard(bytes).await;
         self.socket.half_close();
     }
 
