@@ -8,13 +8,8 @@ use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
+use super::{FAILED, FINE, WRONG_USAGE};
 use crate::config::{self, Config, Problems};
-
-/// The file can be used.
-const FINE: u8 = 0;
-
-/// It cannot (product.md: wrong usage or config).
-const WRONG_CONFIG: u8 = 2;
 
 /// Checks the file at `path` and returns the exit code; `dump` prints what holds.
 #[must_use]
@@ -28,17 +23,28 @@ fn check(path: &Path, dump: bool, colour: bool, out: &mut dyn Write, err: &mut d
     match config::load(path) {
         Ok((config, warnings)) => {
             print_problems(&warnings, colour, err);
-            let _ = if dump {
-                write!(out, "{}", config::dump(&config))
-            } else {
-                writeln!(out, "{}: fine ({})", path.display(), summary(&config))
-            };
+            if dump {
+                return print_dump(&config, out, err);
+            }
+            let _ = writeln!(out, "{}: fine ({})", path.display(), summary(&config));
             FINE
         }
         Err(problems) => {
             print_problems(&problems, colour, err);
-            WRONG_CONFIG
+            WRONG_USAGE
         }
+    }
+}
+
+/// Half a dump is no configuration, so unlike elsewhere an output that does not take it is a failure.
+fn print_dump(config: &Config, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    match write!(out, "{}", config::dump(config)).and_then(|()| out.flush()) {
+        // A reader who went away has what he wanted.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = writeln!(err, "ssedge: the configuration cannot be printed: {error}");
+            FAILED
+        }
+        _ => FINE,
     }
 }
 
@@ -113,6 +119,34 @@ mod tests {
         assert_eq!(code, 0);
         assert!(err.starts_with("warning: no route uses the upstream `old`"), "{err}");
         assert_eq!(out.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_dump_that_nothing_takes_is_a_failure_and_a_line_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("edge.yaml");
+        std::fs::write(&path, FILE).unwrap();
+        for (dump, code, words) in [(true, 1, "ssedge: the configuration cannot be printed: failed to write"), (false, 0, "")] {
+            let (mut full, mut err) = ([0; 10], Vec::new());
+            assert_eq!(check(&path, dump, false, &mut full.as_mut_slice(), &mut err), code);
+            let err = String::from_utf8(err).unwrap();
+            assert!(err.starts_with(words) && err.is_empty() == words.is_empty(), "{err}");
+        }
+    }
+
+    #[test]
+    fn a_named_pipe_is_no_access_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, pipe) = (directory.path().join("edge.yaml"), directory.path().join("pipe.log"));
+        std::fs::write(&path, format!("{FILE}log: {{ access: ./pipe.log }}\n")).unwrap();
+        let code = || {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            (check(&path, false, false, &mut out, &mut err), String::from_utf8(err).unwrap())
+        };
+        assert_eq!(code(), (0, String::new()), "one that is not there becomes a file");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        let (code, err) = code();
+        assert!(code == 2 && err.contains("edge.yaml:5:16") && err.contains("is a named pipe"), "{err}");
     }
 
     #[test]

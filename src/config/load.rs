@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use super::error::{Problems, Report};
@@ -29,7 +30,7 @@ pub fn load(path: &Path) -> Result<(Config, Problems), Problems> {
     })?;
     // A path keeps its meaning when the process goes elsewhere.
     let base = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
-    parse_in(&base, &name, &text, &|name| std::env::var(name).ok())
+    parse_in(&base, &name, &text, &|name| std::env::var(name).ok(), &is_pipe)
 }
 
 /// Reads a configuration from its text; `env` gives the variables. Paths in it are relative to where `file_name` lies.
@@ -38,10 +39,16 @@ pub fn load(path: &Path) -> Result<(Config, Problems), Problems> {
 ///
 /// All that is wrong with the text. With `Ok` come warnings, if any.
 pub fn parse(file_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config, Problems), Problems> {
-    parse_in(Path::new(file_name).parent().unwrap_or(Path::new("")), file_name, text, env)
+    parse_in(Path::new(file_name).parent().unwrap_or(Path::new("")), file_name, text, env, &|_| false)
 }
 
-fn parse_in(base: &Path, name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config, Problems), Problems> {
+fn parse_in(
+    base: &Path,
+    name: &str,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    is_pipe: &dyn Fn(&Path) -> bool,
+) -> Result<(Config, Problems), Problems> {
     if text.len() > defaults::LARGEST_FILE {
         return Err(too_large(name));
     }
@@ -55,13 +62,18 @@ fn parse_in(base: &Path, name: &str, text: &str, env: &dyn Fn(&str) -> Option<St
     if !schema::check(&root, &mut report) {
         return Err(report.finish());
     }
-    let config = resolve::resolve(&root, base, &mut report);
+    let config = resolve::resolve(&root, base, is_pipe, &mut report);
     let problems = report.finish();
     if problems.has_errors() { Err(problems) } else { Ok((config, problems)) }
 }
 
 fn too_large(name: &str) -> Problems {
     Problems::unreadable(name, "the file is larger than 1 MiB".to_owned(), "no configuration is so large: name the right file")
+}
+
+/// Whether `path` is a named pipe. One without a name, which `/dev/stdout` may lead to, has its reader already; no path is its own.
+fn is_pipe(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) && path.canonicalize().is_ok()
 }
 
 /// At most one byte more than [`parse`] takes.

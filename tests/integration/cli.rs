@@ -51,6 +51,23 @@ fn check_is_0_for_a_good_file() {
 }
 
 #[test]
+fn an_access_log_at_a_pipe_that_is_our_own_output_is_fine() {
+    let (_directory, path) = file(&format!("{GOOD}log: {{ access: /dev/stdout }}\n"));
+    let output = ssedge(&["check", "--config", &path]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn a_dump_that_the_disk_does_not_take_is_1() {
+    let (_directory, path) = file(GOOD);
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("every Linux has it");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ssedge"));
+    let output = command.args(["check", "--config", &path, "--dump"]).stdout(full).output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).starts_with("ssedge: the configuration cannot be printed"), "{output:?}");
+}
+
+#[test]
 fn check_is_2_for_a_bad_file_and_names_every_place() {
     let bad = GOOD.replace("127.0.0.1:0", "127.0.0.1:nine").replace("upstream: app", "upstream: ap, heartbeat: { intervall: 5s }");
     let (_directory, path) = file(&bad);

@@ -10,6 +10,7 @@ mod listeners;
 mod matching;
 mod outside;
 mod pick;
+mod pins;
 mod process;
 mod routes;
 mod section;
@@ -27,12 +28,13 @@ use crate::route::RouteTable;
 pub(super) use matching::show_host;
 use section::Section;
 
-/// The configuration that `root` says, with its paths relative to `base`; to be thrown away when `report` has errors.
-pub(super) fn resolve(root: &Node, base: &Path, report: &mut Report<'_>) -> Config {
+/// The configuration that `root` says, with its paths relative to `base`; to be thrown away when `report` has errors. `is_pipe` says
+/// whether a path is a named pipe now.
+pub(super) fn resolve(root: &Node, base: &Path, is_pipe: &dyn Fn(&Path) -> bool, report: &mut Report<'_>) -> Config {
     let file = Section::file(root);
     let (listeners, admin) = listeners::resolve(&file, report);
     let timeouts = process::timeouts(&file, report);
-    let upstreams = upstreams::resolve(&file, base, report);
+    let upstreams = upstreams::resolve(&file, base, &listeners, report);
     let routes = routes::resolve(&file, &timeouts.route, &upstreams, report);
     Config {
         listeners,
@@ -43,7 +45,7 @@ pub(super) fn resolve(root: &Node, base: &Path, report: &mut Report<'_>) -> Conf
         drain: process::drain(&file, report),
         trusted_proxies: outside::trusted_proxies(&file, report),
         forwarded: outside::forwarded(&file, report),
-        log: outside::log(&file, base, report),
+        log: outside::log(&file, base, is_pipe, report),
         upstreams: upstreams.into_specs(),
         inherited: timeouts.route,
         routes: RouteTable::new(routes),

@@ -54,16 +54,16 @@ pub(super) fn forwarded(file: &Section<'_>, report: &mut Report<'_>) -> Forwarde
 }
 
 /// `log`; `base` is where the file lies.
-pub(super) fn log(file: &Section<'_>, base: &Path, report: &mut Report<'_>) -> LogSpec {
+pub(super) fn log(file: &Section<'_>, base: &Path, is_pipe: &dyn Fn(&Path) -> bool, report: &mut Report<'_>) -> LogSpec {
     let log = file.section("log");
     LogSpec {
         level: leaf::choice(log.leaf("level"), Default::default(), &LEVELS, &[], report),
         format: leaf::choice(log.leaf("format"), Default::default(), &FORMATS, LATER_FORMATS, report),
-        access: access(&log, base, report),
+        access: access(&log, base, is_pipe, report),
     }
 }
 
-fn access(log: &Section<'_>, base: &Path, report: &mut Report<'_>) -> AccessLog {
+fn access(log: &Section<'_>, base: &Path, is_pipe: &dyn Fn(&Path) -> bool, report: &mut Report<'_>) -> AccessLog {
     const FORM: &str = "write `stdout`, `off`, or the path of a file, such as `./access.log`";
     let Some(leaf) = log.leaf("access") else { return AccessLog::default() };
     match leaf.text() {
@@ -73,7 +73,13 @@ fn access(log: &Section<'_>, base: &Path, report: &mut Report<'_>) -> AccessLog 
         text if text.ends_with('/') => leaf.refuse("is a directory", FORM, report),
         // A word alone is a typing error more often than a file.
         text if !text.contains(['/', '.']) => leaf.refuse("is neither `stdout` nor `off` nor a path", FORM, report),
-        text => return AccessLog::File(base.join(text)),
+        text => {
+            let path = base.join(text);
+            if !is_pipe(&path) {
+                return AccessLog::File(path);
+            }
+            leaf.refuse("is a named pipe, which opens only when it has a reader: the start would hang", FORM, report);
+        }
     }
     AccessLog::default()
 }

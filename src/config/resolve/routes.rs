@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::leaf::Leaf;
 use super::matching::{self, Earlier};
 use super::pick::is_token;
+use super::pins::Pins;
 use super::section::Section;
 use super::upstreams::Upstreams;
 use super::{clients, leaf, streams};
@@ -24,6 +25,7 @@ pub(super) fn resolve(
     let sections: Vec<_> = file.required_sections("routes", report).collect();
     let matches: Vec<_> = sections.iter().map(|(_, section)| matching::resolve(section, report)).collect();
     let mut earlier = Earlier::default();
+    let mut pins = Pins::default();
     let mut routes = Vec::new();
     let mut named = Vec::new();
     for ((position, section), matched) in sections.iter().zip(&matches) {
@@ -38,6 +40,9 @@ pub(super) fn resolve(
         let sticky = clients::sticky(section, matcher, report);
         let (caps, client) = clients::caps(section, report);
         if let Some(upstream) = upstream.and_then(|upstream| upstreams.spec(upstream)) {
+            if let Some(sticky) = &sticky {
+                pins.add(section.section("sticky").key_span("cookie"), sticky, matcher, &upstream, report);
+            }
             routes.push(Route {
                 name: position.to_string().into(),
                 position: *position,

@@ -2,6 +2,7 @@
 //! a server that is away is no error of the file.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,11 +12,11 @@ use super::leaf::{self, Leaf};
 use super::section::Section;
 use crate::config::error::Report;
 use crate::config::raw::Node;
-use crate::config::{address, defaults, units};
+use crate::config::{ListenerSpec, address, defaults, units};
 use crate::upstream::{EjectionSpec, HealthCheck, HealthSpec, ServerAddress, ServerSpec};
 
-/// `servers`: each an address alone, or with its weight.
-pub(super) fn resolve(upstream: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Vec<ServerSpec> {
+/// `servers`: each an address alone, or with its weight. Warns of those that are ourselves.
+pub(super) fn resolve(upstream: &Section<'_>, base: &Path, listeners: &[ListenerSpec], report: &mut Report<'_>) -> Vec<ServerSpec> {
     let mut servers = Vec::new();
     let mut lines = HashMap::new();
     for node in upstream.required_list("servers", report) {
@@ -25,9 +26,32 @@ pub(super) fn resolve(upstream: &Section<'_>, base: &Path, report: &mut Report<'
             let help = format!("keep one of them: the first is on line {first}; a larger share is `{{ address, weight: 2 }}`");
             report.error(node.span, "this server is there twice", help);
         }
+        if let Some(listener) = listeners.iter().find(|listener| is_ours(&server.address, listener.address)) {
+            let message = format!("this server is our own listener {}: requests would come back to us for ever", listener.address);
+            report.warning(node.span, message, "name the server behind us, with its own port");
+        }
         servers.push(server);
     }
     servers
+}
+
+/// Whether a connection to the server would reach the listener, as far as the file tells. Names but `localhost` are not looked up.
+fn is_ours(server: &ServerAddress, listener: SocketAddr) -> bool {
+    let ServerAddress::Tcp { host, port } = server else { return false };
+    let takes = |ip: IpAddr| {
+        let (server, listener) = (ip.to_canonical(), listener.ip().to_canonical());
+        // Connecting to the unspecified address is connecting to ourselves.
+        server == listener || is_here(server) && listener.is_unspecified() || server.is_unspecified() && is_here(listener)
+    };
+    *port == listener.port()
+        && match host.parse() {
+            Ok(ip) => takes(ip),
+            Err(_) => host.eq_ignore_ascii_case("localhost") && is_here(listener.ip()),
+        }
+}
+
+fn is_here(ip: IpAddr) -> bool {
+    ip.is_loopback() || ip.is_unspecified()
 }
 
 fn server(upstream: &Section<'_>, node: &Node, base: &Path, report: &mut Report<'_>) -> Option<ServerSpec> {

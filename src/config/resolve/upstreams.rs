@@ -11,7 +11,7 @@ use crate::config::error::{Report, quote};
 use crate::config::raw::Entry;
 use crate::config::source::Span;
 use crate::config::words::{BALANCES, BalanceWord, LATER_PROTOCOLS, PROTOCOLS, word_for};
-use crate::config::{defaults, schema};
+use crate::config::{ListenerSpec, defaults, schema};
 use crate::upstream::{Balance, HashOn, Http2Spec, Protocol, UpstreamSpec};
 
 /// All upstreams of the file, also those whose servers cannot be used: a route that names one of them names something.
@@ -61,23 +61,35 @@ impl Upstreams<'_> {
 }
 
 /// `upstreams`; paths are relative to `base`.
-pub(super) fn resolve<'n>(file: &Section<'n>, base: &Path, report: &mut Report<'_>) -> Upstreams<'n> {
+pub(super) fn resolve<'n>(file: &Section<'n>, base: &Path, listeners: &[ListenerSpec], report: &mut Report<'_>) -> Upstreams<'n> {
     let entries = file.required_names("upstreams", report);
-    let list: Vec<_> = entries.map(|(entry, section)| upstream(entry, section, base, report)).collect();
+    let list: Vec<_> = entries.map(|(entry, section)| upstream(entry, section, base, listeners, report)).collect();
     let positions = list.iter().enumerate().map(|(position, upstream)| (upstream.name, position)).collect();
     Upstreams { list, positions }
 }
 
-fn upstream<'n>(entry: &'n Entry, section: Option<Section<'n>>, base: &Path, report: &mut Report<'_>) -> Upstream<'n> {
+fn upstream<'n>(
+    entry: &'n Entry,
+    section: Option<Section<'n>>,
+    base: &Path,
+    listeners: &[ListenerSpec],
+    report: &mut Report<'_>,
+) -> Upstream<'n> {
     if entry.key.is_empty() || entry.key.contains(char::is_control) {
         report.error(entry.key_span, "this is no name for an upstream", "name it with letters and digits, such as `app`");
     }
-    let spec = section.and_then(|section| spec(&entry.key, &section, base, report)).map(Arc::new);
+    let spec = section.and_then(|section| spec(&entry.key, &section, base, listeners, report)).map(Arc::new);
     Upstream { name: &entry.key, at: entry.key_span, spec }
 }
 
-fn spec(name: &str, upstream: &Section<'_>, base: &Path, report: &mut Report<'_>) -> Option<UpstreamSpec> {
-    let servers = servers::resolve(upstream, base, report);
+fn spec(
+    name: &str,
+    upstream: &Section<'_>,
+    base: &Path,
+    listeners: &[ListenerSpec],
+    report: &mut Report<'_>,
+) -> Option<UpstreamSpec> {
+    let servers = servers::resolve(upstream, base, listeners, report);
     let protocol = leaf::choice(upstream.leaf("protocol"), Protocol::default(), &PROTOCOLS, LATER_PROTOCOLS, report);
     let spec = UpstreamSpec {
         name: name.into(),

@@ -158,3 +158,57 @@ fn a_cap_that_is_never_reached_is_a_warning() {
     assert!(warned.contains("`streams_per_client` (3) is never reached"), "{warned}");
     with_route("{ upstream: app, caps: { streams_per_client: 2, streams: 2 } }").unwrap();
 }
+
+/// What is said of two routes that pin, each with this after its cookie's name and in its `match`, to the upstreams of these names.
+fn two_pins(one: (&str, &str, &str), two: (&str, &str, &str)) -> Vec<String> {
+    let route = |(upstream, sticky, matched): (&str, &str, &str)| {
+        format!(
+            "- {{ upstream: {upstream}, match: {{ {matched} }}, sticky: {{ cookie: {sticky}, secrets: [ 0123456789abcdef0123456789abcdef ] }} }}\n"
+        )
+    };
+    let upstreams = "{ a: { servers: [ \"a:1\" ] }, b: { servers: [ \"b:1\" ] }, twin: { servers: [ \"a:1\" ] } }";
+    // So that each of them is in use.
+    let others = ["a", "b", "twin"].map(|name| format!("- {{ match: {{ path: /{name} }}, upstream: {name} }}\n")).concat();
+    let text = format!(
+        "listeners: [ {{ address: \"127.0.0.1:0\" }} ]\nupstreams: {upstreams}\nroutes:\n{}{}{others}",
+        route(one),
+        route(two)
+    );
+    let (_, warnings) = parse("f.yaml", &text, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+    warnings.iter().map(|warning| warning.message.clone()).collect()
+}
+
+#[test]
+fn pins_of_one_name_that_overwrite_each_other_are_a_warning() {
+    let words = "`pin` is the pin of the route on line 4 too, which has other servers: they overwrite each other";
+    for (one, two) in [
+        (("a", "pin", "path: /1"), ("b", "pin", "path: /2")),
+        (("a", "pin", "path: /1"), ("b", "pin", "host: x.test")),
+        (("a", "pin", "host: x.test, path: /1"), ("b", "pin", "host: [ y.test, X.test ]")),
+        (("a", "pin", "host: \"*.x.test\", path: /1"), ("b", "pin", "host: a.x.test")),
+        (("a", "pin", "host: a.x.test"), ("b", "pin", "host: \"*.x.test\"")),
+        (("a", "pin, domain: x.test", "host: a.x.test"), ("b", "pin", "host: b.x.test")),
+        (("a", "pin", "host: b.x.test"), ("b", "pin, domain: x.test", "host: a.x.test")),
+        (("a", "pin, domain: a.x.test", "host: a.x.test"), ("b", "pin", "host: \"*.x.test\"")),
+        (("a", "pin, domain: x.test", "host: x.test"), ("b", "pin, domain: a.x.test", "host: a.x.test")),
+    ] {
+        assert_eq!(two_pins(one, two), [words], "{one:?} {two:?}");
+    }
+}
+
+#[test]
+fn pins_that_keep_apart_are_no_warning() {
+    for (one, two) in [
+        (("a", "pin", "path: /1"), ("a", "pin", "path: /2")),
+        (("a", "pin", "path: /1"), ("twin", "pin", "path: /2")),
+        (("a", "pin", "path: /1"), ("b", "other", "path: /2")),
+        (("a", "pin", "path: /1"), ("b", "Pin", "path: /2")),
+        (("a", "pin", "host: a.test"), ("b", "pin", "host: b.test")),
+        (("a", "pin", "host: a.x.test"), ("b", "pin", "host: \"*.a.x.test\"")),
+        (("a", "pin, domain: x.test", "host: x.test"), ("b", "pin", "host: yx.test")),
+        (("a", "pin, domain: x.test", "host: x.test"), ("b", "pin, domain: y.test", "host: y.test")),
+        (("a", "pin, domain: b.a.x.test", "host: b.a.x.test"), ("b", "pin", "host: \"*.x.test\"")),
+    ] {
+        assert_eq!(two_pins(one, two), [""; 0], "{one:?} {two:?}");
+    }
+}

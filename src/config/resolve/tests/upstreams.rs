@@ -161,3 +161,44 @@ fn bounds_of_http2_say_nothing_to_http1() {
     }
     assert!(problem("h2: {}, protocol: h2").contains("not supported"), "one problem, not two");
 }
+
+/// What is said of this server behind these listeners.
+fn warnings(listeners: &[&str], server: &str) -> Vec<String> {
+    let listeners: Vec<_> = listeners.iter().map(|address| format!("{{ address: \"{address}\" }}")).collect();
+    let text = format!(
+        "listeners: [ {} ]\nadmin: off\nupstreams: {{ app: {{ servers: [ \"{server}\" ] }} }}\nroutes: [ {{ upstream: app }} ]\n",
+        listeners.join(", ")
+    );
+    let (_, warnings) = parse("f.yaml", &text, &|_| None).unwrap();
+    warnings.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_server_that_is_our_own_listener_is_a_warning() {
+    for (listener, server) in [
+        ("127.0.0.1:8080", "127.0.0.1:8080"),
+        ("192.0.2.1:8080", "192.0.2.1:8080"),
+        ("0.0.0.0:8080", "127.0.0.1:8080"),
+        ("0.0.0.0:8080", "LocalHost:8080"),
+        ("0.0.0.0:8080", "0.0.0.0:8080"),
+        ("[::]:8080", "127.0.0.9:8080"),
+        ("[::]:8080", "[::1]:8080"),
+        ("[::1]:8080", "localhost:8080"),
+        ("127.0.0.1:8080", "[::ffff:127.0.0.1]:8080"),
+    ] {
+        let found = warnings(&["127.0.0.1:1", listener], server);
+        assert_eq!(found.len(), 1, "{server} behind {listener}: {found:?}");
+        assert!(found[0].contains("is our own listener") && found[0].starts_with("3:32: "), "{found:?}");
+    }
+    for (listener, server) in [
+        ("127.0.0.1:8080", "127.0.0.1:8081"),
+        ("192.0.2.1:8080", "127.0.0.1:8080"),
+        ("127.0.0.1:8080", "[::1]:8080"),
+        ("0.0.0.0:8080", "192.0.2.1:8080"),
+        ("0.0.0.0:8080", "app:8080"),
+        ("127.0.0.1:0", "127.0.0.1:8080"),
+        ("0.0.0.0:8080", "unix:/8080"),
+    ] {
+        assert_eq!(warnings(&[listener], server), [""; 0], "{server} behind {listener}");
+    }
+}
