@@ -143,6 +143,12 @@ impl List {
         self.state().links.values().filter(|link| link.requests.is_some()).count()
     }
 
+    /// Leases of each connection, for tests.
+    #[cfg(test)]
+    pub(super) fn leases(&self) -> Vec<usize> {
+        self.state().links.values().map(|link| link.leases).collect()
+    }
+
     fn lease(self: &Arc<Self>, state: &mut State, most: usize) -> Option<Http2Lease> {
         state.links.iter_mut().find_map(|(id, link)| {
             let requests = link.with_room(most)?;

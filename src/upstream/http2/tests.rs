@@ -446,3 +446,40 @@ async fn a_reader_that_stalls_on_short_events_does_not_end_the_connection_for_ot
     assert_eq!(read(&mut body).await.unwrap(), "to the end");
     assert_eq!((origin.opened(), origin.closed()), (1, 0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn leases_are_counted_exactly_whoever_takes_returns_or_gives_up() {
+    const MOST: u32 = 3;
+    let origin = Origin::start().await;
+    let (upstream, server) = upstream(&origin.address, streams(MOST), LONG);
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..16 {
+        let (upstream, server) = (Arc::clone(&upstream), Arc::clone(&server));
+        tasks.spawn(async move {
+            for turn in 0..50 {
+                // Some leave while they wait.
+                let patience = if (task + turn) % 5 == 0 { Duration::from_micros(50) } else { DEADLINE };
+                let asked = async {
+                    match (task + turn) % 7 {
+                        0 => upstream.connect_http2_fresh(&server, DEADLINE).await,
+                        _ => upstream.connect_http2(&server, DEADLINE).await,
+                    }
+                };
+                let leased = tokio::time::timeout(patience, asked).await;
+                let most = server.http2.0.leases().into_iter().max().unwrap_or(0);
+                assert!(most <= MOST as usize, "{most} on one connection");
+                tokio::task::yield_now().await;
+                drop(leased.map(|leased| leased.expect("it serves")));
+            }
+        });
+    }
+    tasks.join_all().await;
+    // Connections that were on their way for nobody.
+    eventually("all came back", || server.http2.0.leases().iter().all(|leases| *leases == 0)).await;
+    eventually("and all are idle", || {
+        let snapshot = &upstream.snapshot(clock::now())[0];
+        snapshot.idle == server.http2.0.open() && snapshot.opened as usize == snapshot.idle
+    })
+    .await;
+    assert_eq!(upstream.snapshot(clock::now())[0].connect_failures, 0);
+}
