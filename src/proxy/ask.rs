@@ -20,7 +20,7 @@ use crate::client_id;
 use crate::clock;
 use crate::message::request::AcceptCoding;
 use crate::message::upgrade::Protocol as Switch;
-use crate::message::{BuildOptions, ResponseHead, forwarded, http2, request, response, upgrade};
+use crate::message::{BuildOptions, ResponseHead, Version, forwarded, http2, request, response, upgrade};
 use crate::telemetry::ConnectionKind;
 use crate::upstream::{Balance, BusyGuard, ConnectError, Connection, HashOn, Http2Lease, Pick, Protocol, Server};
 
@@ -137,6 +137,7 @@ impl Exchange<'_> {
                 server.connection_died(clock::now());
             }
             let mut answered = answered?;
+            upload.settle();
             server.succeeded();
             answered.pin = self.new_pin(down, pin.as_ref(), &server, question.peer, &answered.header);
             return Ok(answered);
@@ -145,11 +146,11 @@ impl Exchange<'_> {
     }
 
     /// Whether the request may be sent once more. RFC 9112 section 9.3.1: idempotent, without a body, and not a byte of a response
-    /// came. RFC 9113 section 8.7: any, whose body nobody touched, if the server did nothing with it.
+    /// came. RFC 9113 section 8.7: any, if the server did nothing with it and we still have its body.
     fn may_repeat(&self, failure: &Failure, upload: &Upload, reused: bool) -> bool {
         match failure {
             Failure::Stale(_) => reused && self.request.method.is_idempotent() && !self.request.framing.has_body(),
-            Failure::Unprocessed(_) => upload.is_untouched(),
+            Failure::Unprocessed(_) => upload.is_repeatable(),
             Failure::ClientGone | Failure::Client(..) | Failure::Upstream(..) => false,
         }
     }
@@ -251,7 +252,9 @@ impl Exchange<'_> {
                 head = response.next_head(&self.request.method) => {
                     let Head { header, judged } = head?;
                     match judged.status {
-                        101 if question.upgrade.is_some_and(|protocol| upgrade::granted(&header.headers, protocol)) => {
+                        101 if judged.version == Version::Http11
+                            && question.upgrade.is_some_and(|protocol| upgrade::granted(&header.headers, protocol)) =>
+                        {
                             return Ok(Answered { response, header, head: judged, busy, pin: None });
                         }
                         101 => return Err(Failure::Upstream(502, "the upstream switched protocols unasked".to_owned())),

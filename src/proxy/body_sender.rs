@@ -14,10 +14,16 @@ use crate::message::RequestFraming;
 use crate::message::framing::{self, LAST_CHUNK};
 use crate::transport::Socket;
 
+/// What is kept of a body so that it can go to another server, at most: servers that restart refuse requests over HTTP/2, most of
+/// which are small.
+const MAX_KEPT: usize = 64 * 1024;
+
 /// Sends one body. At most one read waits in it.
 pub(super) struct BodySender {
     carrier: Carrier,
     state: State,
+    /// All of it so far, where the server may still say that it did nothing with it.
+    kept: Option<Vec<u8>>,
 }
 
 enum Carrier {
@@ -51,7 +57,7 @@ enum State {
 impl BodySender {
     /// For a request without a body, of which nothing is left to send.
     pub(super) fn none() -> Self {
-        Self { carrier: Carrier::None, state: State::Ended }
+        Self { carrier: Carrier::None, state: State::Ended, kept: None }
     }
 
     /// A body with `framing`, whose head is sent on `socket`.
@@ -61,12 +67,12 @@ impl BodySender {
             RequestFraming::Length(length) if length > 0 => (false, length),
             RequestFraming::Length(_) | RequestFraming::None => return Self::none(),
         };
-        Self { carrier: Carrier::Http1 { socket, chunked, left, pending: Vec::new(), sent: 0 }, state: State::Open }
+        Self { carrier: Carrier::Http1 { socket, chunked, left, pending: Vec::new(), sent: 0 }, state: State::Open, kept: None }
     }
 
     /// A body on a stream, whose head is sent.
     pub(super) fn http2(stream: SendStream<Bytes>) -> Self {
-        Self { carrier: Carrier::Http2 { stream, pending: Bytes::new(), end: None }, state: State::Open }
+        Self { carrier: Carrier::Http2 { stream, pending: Bytes::new(), end: None }, state: State::Open, kept: Some(Vec::new()) }
     }
 
     /// Whether something waits for the server.
@@ -83,6 +89,36 @@ impl BodySender {
         self.state == State::Open
     }
 
+    /// Whether the server takes no more of it.
+    pub(super) fn is_broken(&self) -> bool {
+        self.state == State::Broken
+    }
+
+    /// Whether all of it so far is kept.
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// What is kept of it.
+    pub(super) fn into_kept(self) -> Option<Vec<u8>> {
+        self.kept
+    }
+
+    /// It goes to no other server.
+    pub(super) fn forget_kept(&mut self) {
+        self.kept = None;
+    }
+
+    fn keep(&mut self, piece: &[u8]) {
+        if let Some(kept) = &mut self.kept {
+            if kept.len() + piece.len() <= MAX_KEPT {
+                kept.extend_from_slice(piece);
+            } else {
+                self.kept = None;
+            }
+        }
+    }
+
     /// Whether the server has the whole request: only then may its connection serve another.
     pub(super) fn is_complete(&self) -> bool {
         self.state == State::Ended && !self.is_pending()
@@ -93,6 +129,7 @@ impl BodySender {
         if self.state != State::Open || piece.is_empty() {
             return;
         }
+        self.keep(piece);
         match &mut self.carrier {
             Carrier::None => {}
             Carrier::Http1 { chunked: true, pending, .. } => {
@@ -112,7 +149,10 @@ impl BodySender {
     /// The same without a copy, where the server's connection can do without.
     pub(super) fn push_bytes(&mut self, piece: Bytes) {
         match &mut self.carrier {
-            Carrier::Http2 { pending, .. } if self.state == State::Open && pending.is_empty() => *pending = piece,
+            Carrier::Http2 { pending, .. } if self.state == State::Open && pending.is_empty() => {
+                *pending = piece.clone();
+                self.keep(&piece);
+            }
             _ => self.push(&piece),
         }
     }
@@ -123,6 +163,9 @@ impl BodySender {
             return;
         }
         self.state = State::Ended;
+        if trailers.is_some() {
+            self.kept = None;
+        }
         match &mut self.carrier {
             Carrier::None => {}
             Carrier::Http1 { chunked: true, pending, .. } => pending.extend_from_slice(LAST_CHUNK),

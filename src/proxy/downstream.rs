@@ -11,10 +11,14 @@ use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::v1::server::HttpSession;
 
+use super::http2_turns::Turns;
 use super::http2_write::poll_send;
 use super::relay::reset_on_close;
 use crate::message::{Version, http2};
 use crate::transport::{Socket, Transport, Wire};
+
+/// How long what was sent may take to go out before its stream is reset.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The client takes nothing more: it left, or stood still for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,7 @@ pub struct Http1Client {
 pub struct Http2Client {
     head: Box<RequestHeader>,
     answer: Answer,
+    turns: Arc<Turns>,
     write_stall: Duration,
 }
 
@@ -70,10 +75,10 @@ impl Downstream {
         Self::Http1(Http1Client { session: Box::new(session), version, socket, keeps: false })
     }
 
-    /// A stream on which a request with `head` came.
+    /// A stream on which a request with `head` came, and the turns of its connection.
     #[must_use]
-    pub fn http2(head: RequestHeader, respond: SendResponse<Bytes>) -> Self {
-        Self::Http2(Http2Client { head: Box::new(head), answer: Answer::Open(respond), write_stall: Duration::MAX })
+    pub fn http2(head: RequestHeader, respond: SendResponse<Bytes>, turns: Arc<Turns>) -> Self {
+        Self::Http2(Http2Client { head: Box::new(head), answer: Answer::Open(respond), turns, write_stall: Duration::MAX })
     }
 
     /// The request's head.
@@ -106,10 +111,13 @@ impl Downstream {
     ///
     /// # Errors
     /// [`Gone`].
-    pub async fn informational(&mut self, head: ResponseHeader) -> Result<(), Gone> {
+    pub async fn informational(&mut self, mut head: ResponseHeader) -> Result<(), Gone> {
         match self {
             Self::Http1(client) if client.version == Version::Http10 => Ok(()),
-            Self::Http1(client) => client.write_head(head).await,
+            Self::Http1(client) => {
+                head.set_version(http::Version::HTTP_11);
+                client.write_head(head).await
+            }
             Self::Http2(Http2Client { answer: Answer::Open(respond), .. }) => {
                 respond.send_informational(http2::client_response(&head)).map_err(|_| Gone)
             }
@@ -185,16 +193,18 @@ impl Downstream {
         }
     }
 
-    /// What was sent is not all: the client must see it (RFC 9112 section 8, RFC 9113 section 8.1).
-    pub fn break_off(&mut self, reason: Reason) {
-        match self {
-            // A body with a length or in chunks shows it by the close.
-            Self::Http1(_) => {}
-            Self::Http2(client) => match &mut client.answer {
-                Answer::Open(respond) => respond.send_reset(reason),
-                Answer::Body(stream) => stream.send_reset(reason),
-                Answer::Over => {}
-            },
+    /// What was sent is not all: the client gets it, and must see that (RFC 9112 section 8, RFC 9113 section 8.1).
+    pub async fn break_off(&mut self, reason: Reason) {
+        // A body with a length or in chunks shows it by the close.
+        let Self::Http2(client) = self else { return };
+        let turn = client.turns.now();
+        let gone_out = std::future::poll_fn(|cx| client.turns.poll_after(turn, cx));
+        // One who takes nothing loses what it did not take.
+        let _ = tokio::time::timeout(LAST_WORDS, gone_out).await;
+        match &mut client.answer {
+            Answer::Open(respond) => respond.send_reset(reason),
+            Answer::Body(stream) => stream.send_reset(reason),
+            Answer::Over => {}
         }
     }
 
@@ -225,7 +235,7 @@ impl Downstream {
     pub fn into_stream(self) -> Option<ClientStream> {
         match self {
             Self::Http1(client) => Some(ClientStream::Http1(client.into_wire()?)),
-            Self::Http2(Http2Client { answer: Answer::Body(stream), .. }) => Some(ClientStream::Http2(stream)),
+            Self::Http2(Http2Client { answer: Answer::Body(stream), turns, .. }) => Some(ClientStream::Http2(stream, turns)),
             Self::Http2(_) => None,
         }
     }
@@ -247,8 +257,8 @@ impl Downstream {
 pub enum ClientStream {
     /// A raw connection.
     Http1(Wire),
-    /// A stream of an HTTP/2 connection.
-    Http2(SendStream<Bytes>),
+    /// A stream of an HTTP/2 connection, and the turns of that.
+    Http2(SendStream<Bytes>, Arc<Turns>),
 }
 
 impl Http1Client {

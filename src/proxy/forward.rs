@@ -55,16 +55,27 @@ impl Exchange<'_> {
         match outcome {
             Outcome::Whole => {}
             Outcome::UpstreamLost => {
-                down.break_off(Reason::INTERNAL_ERROR);
+                down.break_off(Reason::INTERNAL_ERROR).await;
                 return After::Gone;
             }
             _ => return After::Gone,
         }
         down.set_reset_on_close(false);
+        self.finish_upload(&mut upload).await;
         if upload.is_complete() && head.keep_alive {
             response.release(&self.context.upstream, busy.server(), promised).await;
         }
         leave(down, upload, client)
+    }
+
+    /// A response that is whole before its request: the rest of that goes on for as long as the server takes it.
+    async fn finish_upload(&self, upload: &mut Upload) {
+        while upload.is_taken() && !upload.is_done() {
+            match tokio::time::timeout(self.route.timeouts.request_body_idle, upload.progress()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
     }
 
     async fn forward_body(

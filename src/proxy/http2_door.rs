@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::{Builder, Connection, SendResponse};
+use http::Method;
+use pingora::http::RequestHeader;
 
 use super::app::App;
 use super::door::DoorSettings;
-use super::downstream::Downstream;
+use super::downstream::{Downstream, LAST_WORDS};
+use super::http2_turns::Turns;
 use super::record::Client;
 use super::reject;
 use super::request_body::RequestBody;
@@ -35,10 +38,9 @@ const LOOK: Duration = Duration::from_secs(15);
 const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that a client reset and that we still know; a client that resets more of them in a hurry is cut off.
 const RESET_STREAMS: usize = 64;
-/// What a cut stream has to tell its client that it was cut.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 type ClientConnection = Connection<Transport, Bytes>;
+type Incoming = (http::Request<RecvStream>, SendResponse<Bytes>);
 
 /// Serves one connection to its end.
 pub(super) async fn serve(app: &Arc<App>, settings: &DoorSettings, transport: Transport, client: Arc<Client>) {
@@ -55,25 +57,31 @@ pub(super) async fn serve(app: &Arc<App>, settings: &DoorSettings, transport: Tr
         Ok(Err(error)) => return tracing::debug!(client = %client.address, %error, "no HTTP/2 connection"),
         Err(_) => return tracing::debug!(client = %client.address, "no HTTP/2 connection within timeouts.request_head"),
     };
+    let turns = Arc::new(Turns::default());
     tokio::select! {
-        () = requests(app, &mut connection, &client) => return,
+        () = requests(app, &mut connection, &client, &turns) => return,
         () = app.drain.cut_off() => {}
     }
     // Streams are being reset: their last frames go out.
-    let _ = tokio::time::timeout(LAST_WORDS, async { while connection.accept().await.is_some() {} }).await;
+    let _ = tokio::time::timeout(2 * LAST_WORDS, async { while next(&mut connection, &turns).await.is_some() {} }).await;
+}
+
+/// The next request; all of the connection's reading and writing happens here.
+async fn next(connection: &mut ClientConnection, turns: &Turns) -> Option<Result<Incoming, h2::Error>> {
+    std::future::poll_fn(|cx| turns.turn(cx, |cx| connection.poll_accept(cx))).await
 }
 
 /// Accepts requests until the connection is over.
-async fn requests(app: &Arc<App>, connection: &mut ClientConnection, client: &Arc<Client>) {
+async fn requests(app: &Arc<App>, connection: &mut ClientConnection, client: &Arc<Client>, turns: &Arc<Turns>) {
     let mut leaving = false;
     let mut used = clock::now();
     let mut look = used + LOOK;
     loop {
         tokio::select! {
-            accepted = connection.accept() => match accepted {
-                Some(Ok((request, respond))) => {
+            accepted = next(connection, turns) => match accepted {
+                Some(Ok(incoming)) => {
                     used = clock::now();
-                    tokio::spawn(request_task(Arc::clone(app), Arc::clone(client), request, respond));
+                    tokio::spawn(request_task(Arc::clone(app), Arc::clone(client), incoming, Arc::clone(turns)));
                 }
                 Some(Err(error)) => return tracing::debug!(client = %client.address, %error, "an HTTP/2 connection broke"),
                 None => return,
@@ -103,28 +111,35 @@ fn is_idle(connection: &ClientConnection, used: &mut Instant, now: Instant) -> b
 }
 
 /// One request. What is dropped here unfinished is reset.
-async fn request_task(app: Arc<App>, client: Arc<Client>, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {
+async fn request_task(app: Arc<App>, client: Arc<Client>, incoming: Incoming, turns: Arc<Turns>) {
     tokio::select! {
-        () = serve_request(&app, client, request, respond) => {}
+        () = serve_request(&app, client, incoming, turns) => {}
         () = app.drain.cut_off() => {}
     }
 }
 
-async fn serve_request(app: &App, client: Arc<Client>, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {
+async fn serve_request(app: &App, client: Arc<Client>, (request, respond): Incoming, turns: Arc<Turns>) {
     let (parts, body) = request.into_parts();
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     match http2::request(parts, body.is_end_stream()) {
         Ok((header, head)) => {
-            let down = Downstream::http2(header, respond);
+            let down = Downstream::http2(header, respond, turns);
             let upload = Upload::new(RequestBody::http2(body), head.framing.has_body());
             Box::pin(app.handle(down, upload, head, client)).await;
         }
-        Err(refusal) => refuse(app, &client, &method, &path, refusal, respond).await,
+        Err(refusal) => {
+            told(app, &client, &method, &path, refusal);
+            // Nothing of the head is believed: the answer needs none.
+            let Ok(nothing) = RequestHeader::build(method, b"/", None) else { return };
+            let mut down = Downstream::http2(nothing, respond, turns);
+            // The client may be gone: nobody is left to tell.
+            let _ = reject::answer(&mut down, refusal.status, Some(refusal.reason), false).await;
+        }
     }
 }
 
-/// Answers a head that is not forwarded.
-async fn refuse(app: &App, client: &Client, method: &http::Method, path: &str, refusal: Refusal, respond: SendResponse<Bytes>) {
+/// Counts and logs a head that is not forwarded.
+fn told(app: &App, client: &Client, method: &Method, path: &str, refusal: Refusal) {
     app.metrics.answered_without_route(StatusClass::of(refusal.status));
     app.log.request(&RequestLine {
         asked: Asked {
@@ -143,8 +158,4 @@ async fn refuse(app: &App, client: &Client, method: &http::Method, path: &str, r
         first_byte: None,
         total: Duration::ZERO,
     });
-    let Ok(head) = pingora::http::RequestHeader::build(method.clone(), b"/", None) else { return };
-    let mut down = Downstream::http2(head, respond);
-    // The client may be gone: nobody is left to tell.
-    let _ = reject::answer(&mut down, refusal.status, Some(refusal.reason), false).await;
 }

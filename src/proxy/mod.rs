@@ -21,7 +21,7 @@
 //! | `stream` | from an answered exchange to the relay |
 //! | [`relay`] | one event stream |
 //! | `tunnel` | a connection that switched protocols |
-//! | `http2_write` | writing to a stream within its window |
+//! | `http2_write`, `http2_turns` | writing to a stream within its window; what of it is on the wire |
 //! | [`reject`] | the answers that we give ourselves |
 //! | [`record`] | gauges, counters and log lines of connections and streams |
 
@@ -33,6 +33,7 @@ pub mod downstream;
 pub mod exchange;
 mod forward;
 mod http2_door;
+mod http2_turns;
 mod http2_write;
 pub mod record;
 pub mod reject;

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
 
 use super::door::linger;
-use super::downstream::ClientStream;
+use super::downstream::{ClientStream, LAST_WORDS};
 use super::record::StreamRecord;
 use super::server_response::ServerStream;
 use super::upload::Upload;
@@ -134,6 +134,8 @@ struct Flow {
     ended: Option<EndReason>,
     /// The last bytes are in `unsent`; the client has until then to take them.
     closing_until: Option<Instant>,
+    /// Over HTTP/2 the end is abnormal, and comes behind this turn of the connection.
+    closing_behind: Option<u64>,
     write_stall: Duration,
 }
 
@@ -167,6 +169,7 @@ impl Relay {
             unzip: parts.gunzip.map(|gunzip| Box::new(Unzip::new(gunzip))),
             ended: None,
             closing_until: None,
+            closing_behind: None,
             write_stall: parts.write_stall,
         };
         Self { sleep: tokio::time::sleep_until(now.into()), armed: None, flow }
@@ -498,8 +501,11 @@ impl Flow {
     fn finished(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Option<Poll<EndReason>> {
         let reason = self.ended?;
         scratch.pieces.clear();
+        if !reason.is_clean() {
+            return Some(self.torn(reason, cx, now));
+        }
         let last = self.client.last_bytes();
-        if !reason.is_clean() || last.is_empty() {
+        if last.is_empty() {
             return Some(Poll::Ready(reason));
         }
         let fresh = if self.closing_until.is_none() { last } else { &[] };
@@ -510,6 +516,17 @@ impl Flow {
             Ok(_) if until <= now => Some(Poll::Ready(EndReason::WriteStall)),
             Ok(_) => Some(Poll::Pending),
         }
+    }
+
+    /// The end is abnormal. A reset would overtake what the client was sent before: it waits for that to go out, for a while.
+    fn torn(&mut self, reason: EndReason, cx: &mut Context<'_>, now: Instant) -> Poll<EndReason> {
+        let Some(turn) = self.closing_behind.or_else(|| self.client.turn()) else { return Poll::Ready(reason) };
+        self.closing_behind = Some(turn);
+        let until = *self.closing_until.get_or_insert(now + LAST_WORDS);
+        if reason == EndReason::ClientGone || until <= now {
+            return Poll::Ready(reason);
+        }
+        self.client.poll_after(turn, cx).map(|()| reason)
     }
 
     /// The sockets close with `self`; but that of a client which is still sending stays for a while, or it would lose the end.

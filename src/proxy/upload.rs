@@ -27,9 +27,20 @@ impl Upload {
         Self { from, to: BodySender::none(), received: !has_body, touched: false, over: false }
     }
 
-    /// It goes to this server.
+    /// It goes to this server, together with what another one may have got of it.
     pub(super) fn begin(&mut self, to: BodySender) {
-        self.to = to;
+        let kept = std::mem::replace(&mut self.to, to).into_kept();
+        if let Some(kept) = kept {
+            self.to.push_bytes(kept.into());
+            if self.received {
+                self.to.end(None);
+            }
+        }
+    }
+
+    /// A response has begun: it goes to no other server.
+    pub(super) fn settle(&mut self) {
+        self.to.forget_kept();
     }
 
     /// Whether the server's part in it is to be waited for: the client has sent all, or waits for the server to take what it sent.
@@ -42,9 +53,14 @@ impl Upload {
         self.received
     }
 
-    /// Whether nothing of it was read yet: it can still go to another server.
-    pub(super) fn is_untouched(&self) -> bool {
-        !self.touched
+    /// Whether it can still go to another server: nothing of it was read, or all that was is kept.
+    pub(super) fn is_repeatable(&self) -> bool {
+        !self.touched || self.to.is_kept()
+    }
+
+    /// Whether the server takes it.
+    pub(super) fn is_taken(&self) -> bool {
+        !self.over && !self.to.is_broken()
     }
 
     /// Whether the server has all of it: only then may its connection serve another.

@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::message::framing::{self, LAST_CHUNK};
 use crate::proxy::downstream::ClientStream;
+use crate::proxy::http2_turns::Turns;
 use crate::proxy::http2_write::poll_capacity;
 use crate::stream::{ClientEnd, EndReason};
 use crate::transport::Wire;
@@ -33,6 +35,7 @@ pub(super) enum ClientSide {
     /// A stream of an HTTP/2 connection.
     Http2 {
         stream: SendStream<Bytes>,
+        turns: Arc<Turns>,
         /// Sent with the end.
         trailers: Option<Box<HeaderMap>>,
     },
@@ -50,7 +53,7 @@ impl ClientSide {
                 }
                 Self::Http1 { wire, chunked }
             }
-            ClientStream::Http2(stream) => Self::Http2 { stream, trailers: None },
+            ClientStream::Http2(stream, turns) => Self::Http2 { stream, turns, trailers: None },
         }
     }
 
@@ -113,7 +116,7 @@ impl ClientSide {
         match self {
             Self::Http1 { wire, chunked: false } if reason.is_clean() => reset_on_close(wire, false),
             Self::Http1 { .. } | Self::Gone => {}
-            Self::Http2 { stream, trailers } if reason.is_clean() => {
+            Self::Http2 { stream, trailers, .. } if reason.is_clean() => {
                 // An error means that the client is gone already.
                 let _ = match trailers.take() {
                     Some(trailers) => stream.send_trailers(*trailers),
@@ -121,6 +124,22 @@ impl ClientSide {
                 };
             }
             Self::Http2 { stream, .. } => stream.send_reset(reset_reason(reason)),
+        }
+    }
+
+    /// The turn of the connection behind which all that was written is on the wire; `None` over HTTP/1, where that is so at once.
+    pub(super) fn turn(&self) -> Option<u64> {
+        match self {
+            Self::Http2 { turns, .. } => Some(turns.now()),
+            Self::Http1 { .. } | Self::Gone => None,
+        }
+    }
+
+    /// Ready once that turn is over.
+    pub(super) fn poll_after(&self, turn: u64, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Http2 { turns, .. } => turns.poll_after(turn, cx),
+            Self::Http1 { .. } | Self::Gone => Poll::Ready(()),
         }
     }
 
