@@ -49,7 +49,7 @@ async fn responses_without_a_body_end_with_their_head() {
             let edge = origin.edge().start(origin.address()).await;
             match client {
                 Version::Http1 => {
-                    let mut client = Client::send_to(edge.address(), format!("{request}{GET}")).await;
+                    let mut client = Client::send_to(edge.address(), format!("{request}{request}")).await;
                     let head = if request.starts_with("HEAD") { client.head_to_head().await } else { client.head().await };
                     assert_eq!(head.status(), status, "{request}");
                     for (name, value) in fields {
@@ -86,7 +86,8 @@ async fn large_bodies_pass_in_both_directions_at_once() {
             if length {
                 fields.push(("content-length", &size));
             }
-            let script = Http2Script::early().head(200, &fields).data(&down).await_body().end();
+            let script =
+                Http2Script::early().head(200, &fields).data(&down[..LARGE - 1]).await_body().data(&down[LARGE - 1..]).end();
             let origin = Server::start(server, script).await;
             let edge = origin.edge().start(origin.address()).await;
             let before = edge.resident();

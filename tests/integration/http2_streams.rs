@@ -219,6 +219,9 @@ async fn a_client_that_leaves_has_its_upstream_left_though_nobody_speaks() {
             viewer.expects("data: a\n\n").await;
             let connection = viewer.leave();
             origin.left(0).await;
+            if let Server::Http2(origin) = &origin {
+                assert_eq!(origin.frames(0).look(|seen| seen.closed), None, "the connection is for others too");
+            }
             edge.stream_ended("client_gone").await;
             edge.metric_becomes("ssedge_streams_open", "", 0.0).await;
             drop(connection);

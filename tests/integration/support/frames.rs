@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -318,6 +318,19 @@ impl Tap {
     /// Of a client.
     pub(crate) fn of_client(stream: &Arc<TcpStream>) -> Self {
         Self { stream: Arc::clone(stream), received: Frames::new(false), sent: Frames::new(true) }
+    }
+
+    /// The same socket once more, for when the first is dropped and its end is still to be seen.
+    pub(crate) fn twin(&self) -> Self {
+        Self { stream: Arc::clone(&self.stream), received: self.received(), sent: self.sent() }
+    }
+
+    /// Says that nothing more will be sent, and reads to the end.
+    pub(crate) async fn see_end(mut self) {
+        // It may be gone already.
+        let _ = socket2::SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Write);
+        let mut buffer = [0; 16 * 1024];
+        while let Ok(1..) = self.read(&mut buffer).await {}
     }
 
     /// What came.

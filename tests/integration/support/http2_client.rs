@@ -88,7 +88,7 @@ impl Http2Client {
         let stream = Arc::new(within("a connection", TcpStream::connect(address)).await.expect("the proxy accepts"));
         stream.set_nodelay(true).expect("nodelay");
         let tap = Tap::of_client(&stream);
-        let (frames, sent) = (tap.received(), tap.sent());
+        let (frames, sent, twin) = (tap.received(), tap.sent(), tap.twin());
         let mut builder = Builder::new();
         builder.initial_window_size(windows.stream).initial_connection_window_size(windows.connection).enable_push(false);
         // Until the proxy has spoken nobody knows how many it wants: as many as it likes.
@@ -96,8 +96,11 @@ impl Http2Client {
         let (requests, mut connection) = within("the handshake", builder.handshake(tap)).await.expect("HTTP/2");
         let pings = connection.ping_pong().expect("the first to ask");
         let socket = stream;
-        // How it ended is read off the wire.
-        let driver = tokio::spawn(async move { drop(connection.await) });
+        let driver = tokio::spawn(async move {
+            // How it ended is read off the wire, also when the library is through with it.
+            let _ = connection.await;
+            twin.see_end().await;
+        });
         Self { requests, pings, frames, sent, socket, driver }
     }
 

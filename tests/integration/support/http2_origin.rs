@@ -257,13 +257,13 @@ async fn refuse(mut tap: Tap, answer: &'static [u8]) {
 }
 
 async fn serve(stream: Arc<TcpStream>, tap: Tap, number: usize, shared: Arc<Shared>) {
-    let (received, sent) = (tap.received(), tap.sent());
+    let (received, sent, twin) = (tap.received(), tap.sent(), tap.twin());
     let grants = shared.grants;
     let mut builder = Builder::new();
     builder.max_concurrent_streams(grants.streams).initial_window_size(grants.stream_window).data_frame_budget(1 << 30);
     builder.initial_connection_window_size(grants.connection_window);
     // What is wrong with the preface is in the frames.
-    let Ok(mut connection) = builder.handshake::<_, Bytes>(tap).await else { return };
+    let Ok(mut connection) = builder.handshake::<_, Bytes>(tap).await else { return twin.see_end().await };
     let (commands, mut commanded) = mpsc::unbounded_channel();
     let mut streams = JoinSet::new();
     loop {
@@ -281,7 +281,7 @@ async fn serve(stream: Arc<TcpStream>, tap: Tap, number: usize, shared: Arc<Shar
                     };
                     streams.spawn(stream.serve(request.into_body(), respond));
                 }
-                Some(Err(_)) | None => return,
+                Some(Err(_)) | None => break,
             },
             Some(command) = commanded.recv() => match command {
                 Command::GoAway => connection.graceful_shutdown(),
@@ -290,6 +290,8 @@ async fn serve(stream: Arc<TcpStream>, tap: Tap, number: usize, shared: Arc<Shar
             },
         }
     }
+    drop(connection);
+    twin.see_end().await;
 }
 
 /// Keeps a request, and gives its number.
