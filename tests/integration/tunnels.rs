@@ -8,8 +8,8 @@ use std::time::Duration;
 use ssedge::clock;
 
 use crate::bulk::{BIG, MEMORY, ON_THE_WAY, send};
-use crate::support::{Edge, End, ManualOrigin, Pattern, Raw, eventually, settled};
-use crate::upgrades::{assert_open, tunnel};
+use crate::support::{Client, Edge, End, ManualOrigin, Pattern, Raw, eventually, settled};
+use crate::upgrades::{assert_open, switch_to, tunnel, websocket};
 
 #[tokio::test]
 async fn a_tunnel_in_which_nobody_speaks_ends() {
@@ -183,4 +183,24 @@ async fn a_side_that_does_not_read_stops_the_other_and_not_itself() {
         receive(&mut deaf, BIG).await;
         sender.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_much_before_the_switch_waits_for_it() {
+    let origin = ManualOrigin::start().await;
+    let edge = Edge::start(origin.address()).await;
+    let mut client = Client::send_to(edge.address(), websocket()).await;
+    let (mut server, _) = origin.request().await;
+    let before = edge.resident();
+    let sent = Arc::new(AtomicU64::new(0));
+    let sender = tokio::spawn(send(client.socket(), BIG, Arc::clone(&sent), <[u8]>::to_vec));
+    let stopped = settled("the client to be stopped", || sent.load(Ordering::Relaxed)).await;
+    assert!(stopped < ON_THE_WAY, "{stopped} bytes are on their way to a tunnel that does not stand");
+    assert!(edge.resident().saturating_sub(before) < MEMORY);
+    server.assert_nothing_came();
+    server.send(switch_to("websocket")).await;
+    assert_eq!(client.any_head().await.status(), 101);
+    receive(&mut server, BIG).await;
+    sender.await.unwrap();
+    assert_open(&mut client.tunnel(), &mut server).await;
 }
