@@ -15,6 +15,7 @@ mod detection;
 mod door;
 mod drain;
 mod duplex;
+mod early;
 mod ends;
 mod forwarding;
 mod grpc;
