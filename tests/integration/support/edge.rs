@@ -123,6 +123,12 @@ impl Process {
         text(&self.stdout)
     }
 
+    /// Whether that is all: it has closed its standard output, and everything was collected.
+    pub(crate) fn has_said_all(&self) -> bool {
+        // The thread that collects drops its half at the end.
+        Arc::strong_count(&self.stdout) == 1
+    }
+
     /// What it logged so far.
     pub(crate) fn log(&self) -> String {
         text(&self.stderr)

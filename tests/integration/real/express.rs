@@ -1,71 +1,12 @@
-//! Tools that people use, through the real binary: an Express server behind it, `curl` and npm `eventsource` before it, and the
-//! README's demo. All of them need something that `cargo test` alone does not, so they are ignored there and run by `.ci/run`.
+//! An Express server that is told what to send, `curl` and npm `eventsource` in step with it, and the README's demo.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use ssedge::clock;
 
-use crate::support::edge::Process;
-use crate::support::{Edge, eventually, within};
-
-/// A program that runs beside the test, read line by line.
-struct Tool {
-    process: Process,
-    /// Bytes of its output that were taken as lines.
-    taken: usize,
-}
-
-impl Tool {
-    fn start(program: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(program);
-        command.args(arguments);
-        Self { process: Process::spawn(command), taken: 0 }
-    }
-
-    /// The next line that it prints, without its end.
-    async fn line(&mut self) -> String {
-        let Self { process, taken } = self;
-        let line = eventually("the next line of a tool", || {
-            let output = process.stdout();
-            output[*taken..].split_once('\n').map(|(line, _)| line.to_owned())
-        })
-        .await;
-        *taken += line.len() + 1;
-        line.trim_end_matches('\r').to_owned()
-    }
-
-    /// The next `count` lines.
-    async fn lines(&mut self, count: usize) -> Vec<String> {
-        let mut lines = Vec::new();
-        while lines.len() < count {
-            lines.push(self.line().await);
-        }
-        lines
-    }
-
-    /// The next line that is `wanted`; those before it are passed over.
-    async fn find(&mut self, wanted: impl Fn(&str) -> bool) -> String {
-        loop {
-            let line = self.line().await;
-            if wanted(&line) {
-                return line;
-            }
-        }
-    }
-
-    /// The lines up to an empty one, without it.
-    async fn block(&mut self) -> Vec<String> {
-        let mut lines = Vec::new();
-        loop {
-            match self.line().await {
-                line if line.is_empty() => return lines,
-                line => lines.push(line),
-            }
-        }
-    }
-}
+use super::tool::{CURL, Tool, curl, node, url};
+use crate::support::{Edge, within};
 
 /// An Express server with an event stream, as people write it.
 struct Express {
@@ -81,10 +22,9 @@ impl Express {
 
     /// One that broadcasts a `tick` so often.
     async fn ticking(every: Duration) -> Self {
-        let mut tool = Tool::start("node", &[&node_file("server.js"), &every.as_millis().to_string()]);
-        let line = tool.line().await;
-        let port = line.strip_prefix("{\"port\":").and_then(|rest| rest.strip_suffix('}')).and_then(|port| port.parse().ok());
-        Self { tool, port: port.expect("the first line names the port") }
+        let mut tool = node("server.js", &[&every.as_millis().to_string()]);
+        let port = tool.port().await;
+        Self { tool, port }
     }
 
     /// Waits until one more stream has opened, and gives its `Last-Event-ID` as JSON.
@@ -100,20 +40,11 @@ impl Express {
     }
 }
 
-/// `curl -N` and what else is said; it fails when the answer is no success, and never runs for long.
-fn curl(arguments: &[&str]) -> Tool {
-    must_have("curl");
-    Tool::start("curl", &[CURL, arguments].concat())
-}
-
 /// What Ctrl-C may take on a loaded machine; a drain that waits for its streams would take far longer.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// Heartbeats sent, on all streams.
 const HEARTBEATS: &str = "ssedge_heartbeats_total";
-
-/// How each `curl` runs: no buffering, no proxy of the environment, no wait without an end.
-const CURL: &[&str] = &["-sS", "-N", "--fail", "--noproxy", "*", "--max-time", "60"];
 
 /// Posts JSON through the proxy with `curl`, and gives the whole body of the answer.
 fn post(edge: &Edge, path: &str, json: &str) -> String {
@@ -125,24 +56,7 @@ fn post(edge: &Edge, path: &str, json: &str) -> String {
 
 /// A real EventSource client on the stream.
 fn event_source(edge: &Edge) -> Tool {
-    Tool::start("node", &[&node_file("client.js"), &url(edge, "/events")])
-}
-
-fn url(edge: &Edge, path: &str) -> String {
-    format!("http://{}{path}", edge.address())
-}
-
-fn node_file(name: &str) -> String {
-    must_have("node");
-    let dir: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/node");
-    let installed = ["express", "eventsource"].iter().all(|package| dir.join("node_modules").join(package).is_dir());
-    assert!(installed, "express and eventsource are not installed: run `npm ci --prefix tests/integration/node` first");
-    dir.join(name).to_string_lossy().into_owned()
-}
-
-fn must_have(program: &str) {
-    let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
-    assert!(found, "`{program}` is not installed: run `apt-get install curl nodejs npm` first");
+    node("client.js", &[&url(edge, "/events")])
 }
 
 /// Waits until `count` more heartbeats were sent, on whatever streams are open.

@@ -1,0 +1,206 @@
+//! Every client on every server that it can talk to, through ssedge with a heartbeat every 200 ms: each must see exactly its events. The
+//! README's table is made of what was run; `BLESS=1` writes it there.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::client::{Client, Method};
+use super::expected;
+use super::raw::Raw;
+use super::server::{SERVERS, Server};
+use super::tool::{Tool, node, url};
+use crate::support::{Edge, within};
+
+/// How long servers are silent before each thing that they say: three heartbeats long, and a rest for a busy machine.
+pub(super) const PAUSE: Duration = Duration::from_millis(800);
+
+/// How many heartbeats have to come in each pause.
+const BEATS: usize = 2;
+
+/// How many pairs run at once: most of their time passes in pauses, but a browser's start takes a whole CPU.
+const AT_ONCE: usize = 6;
+
+/// The route of the server, after that of the page.
+const ROUTE: &str = "route=\"1\"";
+
+/// One client on one server, asking in one way.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    client: Client,
+    server: Server,
+    method: Method,
+}
+
+#[tokio::test]
+#[ignore = "needs node, npm, Python, curl and Chromium: run by .ci/run"]
+async fn every_client_sees_exactly_the_events_of_every_server_it_can_talk_to() {
+    // Serves the page for the browser's clients, whichever server they talk to.
+    let mut page = node("story.js", &["0"]);
+    let page_port = page.port().await;
+
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let mut running = JoinSet::new();
+    for pair in pairs() {
+        let turns = Arc::clone(&turns);
+        running.spawn(async move {
+            let _turn = turns.acquire_owned().await.expect("it is never closed");
+            pair.run(page_port).await;
+        });
+    }
+    let mut failed = 0;
+    while let Some(ended) = running.join_next().await {
+        failed += usize::from(ended.is_err());
+    }
+    assert_eq!(failed, 0, "pairs of client and server failed, each panicked above");
+    compare(&table());
+}
+
+/// In front of the server on `port`; with a page, that too.
+pub(super) async fn edge(port: u16, page: Option<u16>) -> Edge {
+    // Without one, nobody asks for it.
+    let page = page.unwrap_or(port);
+    Edge::of(&format!(
+        "upstreams: {{ app: {{ servers: [ \"127.0.0.1:{port}\" ] }}, page: {{ servers: [ \"127.0.0.1:{page}\" ] }} }}\n\
+         routes:\n  \
+         - {{ match: {{ path_prefix: /page }}, upstream: page }}\n  \
+         - {{ upstream: app, heartbeat: {{ interval: 200ms }} }}\n"
+    ))
+    .await
+}
+
+fn pairs() -> Vec<Pair> {
+    let of = |server: Server| {
+        let clients = server.clients().into_iter();
+        // An MCP session uses all methods by itself.
+        clients.flat_map(move |(client, methods)| {
+            let methods = if matches!(client, Client::Mcp) { &methods[..1] } else { methods };
+            methods.iter().map(move |&method| Pair { client, server, method })
+        })
+    };
+    SERVERS.into_iter().flat_map(of).collect()
+}
+
+impl Pair {
+    async fn run(self, page: u16) {
+        let Self { client, server, method } = self;
+        let upstream = server.start().await;
+        let edge = edge(upstream.port, Some(page)).await;
+        let most = expected::most(client, server);
+        let mut tool = client.start(server, method, &url(&edge, ""), most);
+        let seen = self.seen(&mut tool, most).await;
+        assert_eq!(
+            seen,
+            expected::lines(client, server, method, &seen),
+            "{self:?} saw something else, its log:\n{}",
+            tool.process.log()
+        );
+        if client == Client::Curl {
+            self.check_bytes(&tool.process.stdout(), upstream.port).await;
+        }
+        drop(tool);
+
+        within("the end of all streams", async { while edge.metric("ssedge_streams_open", ROUTE).await > 0.0 {} }).await;
+        let all = edge.metric("ssedge_requests_total", ROUTE).await;
+        assert_eq!(all, count(expected::requests(client, server)), "{self:?} made more requests than it should, or fewer");
+        let good = edge.metric("ssedge_requests_total", &format!("class=\"2xx\",{ROUTE}")).await;
+        assert_eq!(good, all, "{self:?}: a request failed");
+        let wanted = count(expected::pauses(client, server) * BEATS);
+        for edge in [Some(&edge), upstream.behind.as_ref()].into_iter().flatten() {
+            let beats = edge.metric("ssedge_heartbeats_total", ROUTE).await;
+            assert!(beats >= wanted, "{self:?}: {beats} heartbeats, fewer than the {wanted} without which this shows nothing");
+        }
+    }
+
+    /// What the client printed, up to its end or up to where it has to leave.
+    async fn seen(self, tool: &mut Tool, most: Option<usize>) -> Vec<Value> {
+        let mut seen = vec![];
+        if self.client == Client::Curl {
+            // It has no form of its own: the bytes are read as a stream, and the end is its good exit.
+            loop {
+                let line = tool.next().await;
+                seen = Raw::of(&tool.process.stdout()).events;
+                match (line, most) {
+                    (None, _) => break,
+                    (Some(_), Some(most)) if seen.len() >= most => break,
+                    (Some(_), _) => {}
+                }
+            }
+            if most.is_none() {
+                assert!(tool.process.exit().await.success(), "{self:?}: {}", tool.process.log());
+                seen.push(serde_json::json!({ "end": true }));
+            }
+            seen.truncate(most.unwrap_or(usize::MAX));
+        } else {
+            while let Some(line) = tool.next().await {
+                seen.push(serde_json::from_str(&line).unwrap_or_else(|_| panic!("{self:?}: not a line of JSON: {line}")));
+            }
+            assert!(tool.process.exit().await.success(), "{self:?}: {}\n{seen:#?}", tool.process.log());
+        }
+        seen.into_iter().map(|line| expected::plain(self.server, line)).collect()
+    }
+
+    /// Heartbeats came in each pause, and without them the bytes are those that the server sends to whoever asks it directly.
+    async fn check_bytes(self, got: &str, port: u16) {
+        let Self { server, method, .. } = self;
+        let got = Raw::of(got);
+        let complete = &got.heartbeats[..got.events.len()];
+        let (first, others) = complete.split_first().expect("there are events");
+        // The demo has its first event at once.
+        assert!(server == Server::Demo || *first >= BEATS, "{self:?}: {first} heartbeats before the first event");
+        assert!(others.iter().all(|&beats| beats >= BEATS), "{self:?}: heartbeats between events: {:?}", got.heartbeats);
+        if server != Server::Demo {
+            let mut direct = Client::Curl.start(server, method, &format!("http://127.0.0.1:{port}"), None);
+            while direct.next().await.is_some() {}
+            assert_eq!(got.rest, direct.process.stdout(), "{self:?}: more than heartbeats differs from what the server sends");
+        }
+    }
+}
+
+fn count(number: usize) -> f64 {
+    u32::try_from(number).map(f64::from).expect("it is small")
+}
+
+/// A row for each client and server that ran, with the versions that are pinned for it.
+fn table() -> String {
+    let mut table = "| client | version | server | version | checked | |\n|---|---|---|---|---|---|\n".to_owned();
+    for server in SERVERS {
+        for (client, methods) in server.clients() {
+            let ((client_name, client_version), (server_name, server_version)) = (client.name(), server.name());
+            let methods: Vec<&str> = methods.iter().map(|method| method.name()).collect();
+            let checked = format!("{}: {}", methods.join(", "), server.checked(client));
+            writeln!(table, "| {client_name} | {client_version} | {server_name} | {server_version} | {checked} | ok |")
+                .expect("a string takes everything");
+        }
+    }
+    table
+}
+
+const BEGIN: &str = "<!-- real clients: made by the tests, BLESS=1 rewrites it -->\n";
+const END: &str = "<!-- real clients: end -->\n";
+
+/// Holds the README's table to the one of this run.
+fn compare(table: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(&path).expect("the README is readable");
+    let (before, rest) = readme.split_once(BEGIN).unwrap_or_else(|| panic!("README.md has no line {BEGIN:?}"));
+    let (there, after) = rest.split_once(END).unwrap_or_else(|| panic!("README.md has no line {END:?}"));
+    if std::env::var_os("BLESS").is_some_and(|value| value == "1") {
+        std::fs::write(&path, [before, BEGIN, table, END, after].concat()).expect("the README is writable");
+        return;
+    }
+    let lines = |text: &str, other: &str, sign: char| -> String {
+        text.lines().filter(|line| !other.lines().any(|other| other == *line)).map(|line| format!("{sign} {line}\n")).collect()
+    };
+    assert!(
+        there == table,
+        "README.md's table of clients and servers is not what was run; BLESS=1 rewrites it:\n{}{}",
+        lines(there, table, '-'),
+        lines(table, there, '+')
+    );
+}
