@@ -1,7 +1,7 @@
 //! The clients that stand before ssedge in the matrix.
 
 use super::server::Server;
-use super::tool::{Tool, browser, curl, node, python};
+use super::tool::{Tool, curl, node, python};
 use super::versions;
 
 /// A client, with how it runs.
@@ -46,14 +46,18 @@ impl Method {
 }
 
 impl Client {
-    /// Starts it on `server`, found at `origin`; it leaves after so many lines, if a number is given.
-    pub(super) fn start(self, server: Server, method: Method, origin: &str, lines: Option<usize>) -> Tool {
+    /// Starts it on `server`, found at `origin`; it leaves after so many lines, if a number is given. `browser` is the port of
+    /// `chromium.js`.
+    pub(super) fn start(self, server: Server, method: Method, origin: &str, lines: Option<usize>, browser: u16) -> Tool {
         let (path, lines) = (server.path(), lines.map(|lines| lines.to_string()));
         let url = format!("{origin}{path}");
         let body = if method == Method::Post { server.body() } else { "" };
         let on_page = |client| {
-            let arguments = [client, origin, method.name(), path, body];
-            browser("chromium.js", &[&arguments[..], lines.as_deref().as_slice()].concat())
+            let mut query = vec![format!("origin={origin}"), format!("client={client}"), format!("method={}", method.name())];
+            query.extend([format!("url={path}"), format!("body={body}")]);
+            query.extend(lines.as_ref().map(|lines| format!("count={lines}")));
+            let fields: Vec<&str> = query.iter().flat_map(|field| ["--data-urlencode", field]).collect();
+            curl(&[&["--get", &format!("http://127.0.0.1:{browser}/open")], &fields[..]].concat())
         };
         match self {
             Self::Curl if method == Method::Post => curl(&["-d", body, "-H", "Content-Type: application/json", &url]),

@@ -1,6 +1,7 @@
 //! Every client on every server that it can talk to, through ssedge with a heartbeat every 200 ms: each must see exactly its events. The
 //! README's table is made of what was run; `BLESS=1` writes it there.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,9 +14,9 @@ use tokio::task::JoinSet;
 use super::client::{Client, Method};
 use super::expected;
 use super::raw::Raw;
-use super::server::{SERVERS, Server};
-use super::tool::{Tool, node, url};
-use crate::support::{Edge, within};
+use super::server::{Running, SERVERS, Server};
+use super::tool::{Tool, browser, node, url};
+use crate::support::Edge;
 
 /// How long servers are silent before each thing that they say: three heartbeats long, and a rest for a busy machine.
 pub(super) const PAUSE: Duration = Duration::from_millis(800);
@@ -23,8 +24,8 @@ pub(super) const PAUSE: Duration = Duration::from_millis(800);
 /// How many heartbeats have to come in each pause.
 const BEATS: usize = 2;
 
-/// How many pairs run at once: most of their time passes in pauses, but a browser's start takes a whole CPU.
-const AT_ONCE: usize = 6;
+/// How many pairs run at once: most of their time passes in pauses, but each takes a CPU to start.
+const AT_ONCE: usize = 12;
 
 /// The route of the server, after that of the page.
 const ROUTE: &str = "route=\"1\"";
@@ -37,28 +38,43 @@ struct Pair {
     method: Method,
 }
 
+/// What pairs share.
+#[derive(Debug, Clone, Copy)]
+struct Helpers {
+    /// Serves the page for the clients that live in browsers, whichever server they talk to.
+    page: u16,
+    /// Runs them.
+    browser: u16,
+}
+
 #[tokio::test]
 #[ignore = "needs node, npm, Python, curl and Chromium: run by .ci/run"]
 async fn every_client_sees_exactly_the_events_of_every_server_it_can_talk_to() {
-    // Serves the page for the browser's clients, whichever server they talk to.
-    let mut page = node("story.js", &["0"]);
-    let page_port = page.port().await;
+    let (mut page, mut browser) = (node("story.js", &["0"]), browser());
+    let helpers = Helpers { page: page.port().await, browser: browser.port().await };
 
     let turns = Arc::new(Semaphore::new(AT_ONCE));
-    let mut running = JoinSet::new();
-    for pair in pairs() {
-        let turns = Arc::clone(&turns);
-        running.spawn(async move {
-            let _turn = turns.acquire_owned().await.expect("it is never closed");
-            pair.run(page_port).await;
-        });
+    let (mut running, mut names) = (JoinSet::new(), HashMap::new());
+    for server in SERVERS {
+        let shared = Arc::new(server.start().await);
+        for pair in pairs(server) {
+            let (turns, shared) = (Arc::clone(&turns), Arc::clone(&shared));
+            let task = running.spawn(async move {
+                let _turn = turns.acquire_owned().await.expect("it is never closed");
+                pair.run(&shared, helpers).await;
+            });
+            names.insert(task.id(), pair);
+        }
     }
-    let mut failed = 0;
-    while let Some(ended) = running.join_next().await {
-        failed += usize::from(ended.is_err());
+    let (mut ran, mut failed) = (vec![], vec![]);
+    while let Some(ended) = running.join_next_with_id().await {
+        match ended {
+            Ok((id, ())) => ran.push(names[&id]),
+            Err(error) => failed.push(names[&error.id()]),
+        }
     }
-    assert_eq!(failed, 0, "pairs of client and server failed, each panicked above");
-    compare(&table());
+    assert!(failed.is_empty(), "these failed, each said above why: {failed:#?}");
+    compare(&table(&ran));
 }
 
 /// In front of the server on `port`; with a page, that too.
@@ -74,25 +90,17 @@ pub(super) async fn edge(port: u16, page: Option<u16>) -> Edge {
     .await
 }
 
-fn pairs() -> Vec<Pair> {
-    let of = |server: Server| {
-        let clients = server.clients().into_iter();
-        // An MCP session uses all methods by itself.
-        clients.flat_map(move |(client, methods)| {
-            let methods = if matches!(client, Client::Mcp) { &methods[..1] } else { methods };
-            methods.iter().map(move |&method| Pair { client, server, method })
-        })
-    };
-    SERVERS.into_iter().flat_map(of).collect()
+fn pairs(server: Server) -> Vec<Pair> {
+    let of = |(client, methods): (Client, &'static [Method])| methods.iter().map(move |&method| Pair { client, server, method });
+    server.clients().into_iter().flat_map(of).collect()
 }
 
 impl Pair {
-    async fn run(self, page: u16) {
+    async fn run(self, upstream: &Running, helpers: Helpers) {
         let Self { client, server, method } = self;
-        let upstream = server.start().await;
-        let edge = edge(upstream.port, Some(page)).await;
+        let edge = edge(upstream.port, Some(helpers.page)).await;
         let most = expected::most(client, server);
-        let mut tool = client.start(server, method, &url(&edge, ""), most);
+        let mut tool = client.start(server, method, &url(&edge, ""), most, helpers.browser);
         let seen = self.seen(&mut tool, most).await;
         assert_eq!(
             seen,
@@ -101,11 +109,14 @@ impl Pair {
             tool.process.log()
         );
         if client == Client::Curl {
-            self.check_bytes(&tool.process.stdout(), upstream.port).await;
+            self.check_bytes(&tool.process.stdout(), upstream.port, helpers).await;
         }
         drop(tool);
 
-        within("the end of all streams", async { while edge.metric("ssedge_streams_open", ROUTE).await > 0.0 {} }).await;
+        edge.metric_becomes("ssedge_streams_open", ROUTE, 0.0).await;
+        let ended = async |reason| edge.metric("ssedge_streams_ended_total", &format!("reason=\"{reason}\",{ROUTE}")).await;
+        let well = ended("upstream_end").await + ended("client_gone").await;
+        assert_eq!(well, edge.metric("ssedge_streams_ended_total", ROUTE).await, "{self:?}: a stream ended badly");
         let all = edge.metric("ssedge_requests_total", ROUTE).await;
         assert_eq!(all, count(expected::requests(client, server)), "{self:?} made more requests than it should, or fewer");
         let good = edge.metric("ssedge_requests_total", &format!("class=\"2xx\",{ROUTE}")).await;
@@ -146,16 +157,15 @@ impl Pair {
     }
 
     /// Heartbeats came in each pause, and without them the bytes are those that the server sends to whoever asks it directly.
-    async fn check_bytes(self, got: &str, port: u16) {
+    async fn check_bytes(self, got: &str, port: u16, helpers: Helpers) {
         let Self { server, method, .. } = self;
         let got = Raw::of(got);
         let complete = &got.heartbeats[..got.events.len()];
-        let (first, others) = complete.split_first().expect("there are events");
-        // The demo has its first event at once.
-        assert!(server == Server::Demo || *first >= BEATS, "{self:?}: {first} heartbeats before the first event");
-        assert!(others.iter().all(|&beats| beats >= BEATS), "{self:?}: heartbeats between events: {:?}", got.heartbeats);
+        let paused = &complete[complete.len() - expected::pauses(self.client, server).min(complete.len())..];
+        assert!(paused.iter().all(|&beats| beats >= BEATS), "{self:?}: heartbeats before each event: {:?}", got.heartbeats);
         if server != Server::Demo {
-            let mut direct = Client::Curl.start(server, method, &format!("http://127.0.0.1:{port}"), None);
+            let origin = format!("http://127.0.0.1:{port}");
+            let mut direct = self.client.start(server, method, &origin, None, helpers.browser);
             while direct.next().await.is_some() {}
             assert_eq!(got.rest, direct.process.stdout(), "{self:?}: more than heartbeats differs from what the server sends");
         }
@@ -166,14 +176,15 @@ fn count(number: usize) -> f64 {
     u32::try_from(number).map(f64::from).expect("it is small")
 }
 
-/// A row for each client and server that ran, with the versions that are pinned for it.
-fn table() -> String {
+/// A row for each client and server that ran, with the versions that are pinned for it and the ways in which it asked.
+fn table(ran: &[Pair]) -> String {
     let mut table = "| client | version | server | version | checked | |\n|---|---|---|---|---|---|\n".to_owned();
     for server in SERVERS {
-        for (client, methods) in server.clients() {
+        for (client, all) in server.clients() {
+            let did = |method: &Method| ran.iter().any(|pair| (pair.client, pair.server, pair.method) == (client, server, *method));
+            let methods: Vec<&str> = all.iter().filter(|method| did(method)).map(|method| method.name()).collect();
             let ((client_name, client_version), (server_name, server_version)) = (client.name(), server.name());
-            let methods: Vec<&str> = methods.iter().map(|method| method.name()).collect();
-            let checked = format!("{}: {}", methods.join(", "), server.checked(client));
+            let checked = [&methods.join(", "), server.checked(client)].join(": ");
             writeln!(table, "| {client_name} | {client_version} | {server_name} | {server_version} | {checked} | ok |")
                 .expect("a string takes everything");
         }

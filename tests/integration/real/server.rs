@@ -29,11 +29,11 @@ pub(super) enum Server {
     McpJson,
 }
 
-/// All of them.
+/// All of them; the demo first, since its silence of 20 s begins ten seconds after its start.
 pub(super) const SERVERS: [Server; 9] = [
+    Server::Demo,
     Server::Express,
     Server::FastApi,
-    Server::Demo,
     Server::OpenAi,
     Server::Anthropic,
     Server::Chat,
@@ -94,9 +94,9 @@ impl Server {
                 [Curl, HttpxSse, ChromiumFetch, FetchEventSource, AnthropicPython].map(|client| (client, POST)).to_vec()
             }
             Self::Chat => vec![(AiChat, POST)],
-            Self::McpSse => vec![(Mcp, BOTH)],
-            Self::McpHttp => vec![(Mcp, BOTH), (McpModern, POST)],
-            Self::McpJson => vec![(Mcp, BOTH)],
+            // They have one way to ask; beside that a session may keep a stream open, GET, and ends with DELETE.
+            Self::McpHttp => vec![(Mcp, POST), (McpModern, POST)],
+            Self::McpSse | Self::McpJson => vec![(Mcp, POST)],
         }
     }
 
@@ -104,10 +104,13 @@ impl Server {
     pub(super) fn name(self) -> (&'static str, String) {
         match self {
             Self::Express => ("Express", versions::npm("express")),
-            Self::FastApi => ("FastAPI, sse-starlette (CRLF)", versions::python("sse-starlette")),
+            Self::FastApi => {
+                let versions = ["fastapi", "sse-starlette"].map(versions::python);
+                ("FastAPI, sse-starlette (CRLF)", versions.join(", "))
+            }
             Self::Demo => ("`ssedge demo`", env!("CARGO_PKG_VERSION").to_owned()),
-            Self::OpenAi => ("chat completions, as OpenAI's", versions::python("starlette")),
-            Self::Anthropic => ("messages, as Anthropic's", versions::python("starlette")),
+            Self::OpenAi => ("Starlette, as OpenAI's chat completions", versions::python("starlette")),
+            Self::Anthropic => ("Starlette, as Anthropic's messages", versions::python("starlette")),
             Self::Chat => ("Vercel `ai` on Express, its model behind ssedge too", versions::npm("ai")),
             Self::McpSse => ("MCP Python SDK, HTTP+SSE", versions::python("mcp")),
             Self::McpHttp => ("MCP Python SDK, streamable HTTP", versions::python("mcp")),
@@ -117,16 +120,22 @@ impl Server {
 
     /// What was held against what `client` said, beside that there was nothing else.
     pub(super) fn checked(self, client: Client) -> &'static str {
-        match self {
-            Self::Express | Self::FastApi if client.comes_back() => {
+        match (self, client) {
+            (Self::Express | Self::FastApi, _) if client.comes_back() => {
                 "all fields, comments, UTF-8, the end, back with `Last-Event-ID`"
             }
-            Self::Express | Self::FastApi => "all fields, comments, UTF-8, the end",
-            Self::Demo => "ids in order",
-            Self::OpenAi | Self::Chat => "each token, the text, the end",
-            Self::Anthropic => "each event, the text, the end",
-            Self::McpSse | Self::McpHttp => "session, tools, progress, a notification",
-            Self::McpJson => "session, tools, a notification",
+            (Self::Express | Self::FastApi, Client::Curl) => "all fields, comments, UTF-8, the end; every byte but the heartbeats",
+            (Self::OpenAi | Self::Anthropic, Client::Curl) => "each event, the end; every byte but the heartbeats",
+            (Self::Express | Self::FastApi, _) => "all fields, comments, UTF-8, the end",
+            (Self::Demo, _) => "each event, ids in order",
+            (_, Client::OpenAiPython | Client::AnthropicPython | Client::Ai | Client::AiChat) => {
+                "each token, the whole text, the end"
+            }
+            (Self::OpenAi | Self::Anthropic | Self::Chat, _) => "each event, the end",
+            (Self::McpHttp, Client::Mcp) => "a session of tools, progress, a notification on its GET, its DELETE",
+            (Self::McpJson, _) => "a session of tools, a notification on its GET, its DELETE",
+            (Self::McpSse, _) => "tools, progress, a notification, all on one GET",
+            (Self::McpHttp, _) => "tools, progress, a notification on a stream of its own",
         }
     }
 

@@ -102,11 +102,11 @@ pub(super) fn node(script: &str, arguments: &[&str]) -> Tool {
     Tool::start("node", &[&[&*dir.join(script).to_string_lossy()], arguments].concat())
 }
 
-/// A script of `tests/integration/node` that drives a browser.
-pub(super) fn browser(script: &str, arguments: &[&str]) -> Tool {
+/// `chromium.js`: a browser, which runs the clients of `tests/integration/node/page`.
+pub(super) fn browser() -> Tool {
     must_have("chromium", "chromium");
     must_have("chromedriver", "chromium-driver");
-    node(script, arguments)
+    node("chromium.js", &[])
 }
 
 /// A script of `tests/integration/python`, run by the virtual environment's interpreter.

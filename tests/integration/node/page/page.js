@@ -1,15 +1,11 @@
-// The clients that live in browsers, on one stream; chromium.js opens this page and takes what they see.
+// The clients that live in browsers, on one stream; chromium.js opens this page in a frame and is told what they see.
 //
 //   ?client=event-source|fetch|fetch-event-source&method=GET&url=/story&body=…
 //
 // The lines are those of the other clients: {"open": true}, {"error": …}, {"type": …, "id": …, "data": …} for each event, and
 // {"end": true} where the stream ended or the last event was there.
 
-const lines = [];
-// For the driver: the lines since the last call.
-window.take = () => lines.splice(0);
-
-const say = (line) => lines.push(line);
+const say = (line) => window.parent.postMessage(line, '*');
 window.addEventListener('error', ({ message }) => say({ error: message }));
 window.addEventListener('unhandledrejection', ({ reason }) => say({ error: String(reason) }));
 
