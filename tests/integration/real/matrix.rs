@@ -102,12 +102,9 @@ impl Pair {
         let most = expected::most(client, server);
         let mut tool = client.start(server, method, &url(&edge, ""), most, helpers.browser);
         let seen = self.seen(&mut tool, most).await;
-        assert_eq!(
-            seen,
-            expected::lines(client, server, method, &seen),
-            "{self:?} saw something else, its log:\n{}",
-            tool.process.log()
-        );
+        let wanted = expected::lines(client, server, method, &seen);
+        let log = tool.process.log();
+        assert!(seen == wanted, "{self:?} saw\n{}instead of\n{}its log:\n{log}", shown(&seen), shown(&wanted));
         if client == Client::Curl {
             self.check_bytes(&tool.process.stdout(), upstream.port, helpers).await;
         }
@@ -151,7 +148,7 @@ impl Pair {
             while let Some(line) = tool.next().await {
                 seen.push(serde_json::from_str(&line).unwrap_or_else(|_| panic!("{self:?}: not a line of JSON: {line}")));
             }
-            assert!(tool.process.exit().await.success(), "{self:?}: {}\n{seen:#?}", tool.process.log());
+            assert!(tool.process.exit().await.success(), "{self:?}: {}\nafter\n{}", tool.process.log(), shown(&seen));
         }
         seen.into_iter().map(|line| expected::plain(self.server, line)).collect()
     }
@@ -170,6 +167,11 @@ impl Pair {
             assert_eq!(got.rest, direct.process.stdout(), "{self:?}: more than heartbeats differs from what the server sends");
         }
     }
+}
+
+/// Lines for a failure message.
+fn shown(lines: &[Value]) -> String {
+    lines.iter().map(|line| format!("  {line}\n")).collect()
 }
 
 fn count(number: usize) -> f64 {
