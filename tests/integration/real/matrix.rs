@@ -25,7 +25,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(800);
 const BEATS: usize = 2;
 
 /// How many pairs run at once: most of their time passes in pauses, but each takes a CPU to start.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 10;
 
 /// The route of the server, after that of the page.
 const ROUTE: &str = "route=\"1\"";

@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::support::edge::Process;
-use crate::support::{Edge, eventually};
+use crate::support::{Edge, polled, within_time};
+
+/// How long a line may take: before its first one, a tool loads libraries for seconds of CPU time, and others do the same.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A program that runs beside the test, read line by line.
 pub(super) struct Tool {
@@ -28,13 +32,13 @@ impl Tool {
     /// The next line that it prints, without its end; `None` when it has said all.
     pub(super) async fn next(&mut self) -> Option<String> {
         let Self { process, taken } = self;
-        let line = eventually("the next line of a tool, or its end", || {
+        let line = polled(|| {
             let ended = process.has_said_all();
             let output = process.stdout();
             let line = output[*taken..].split_once('\n').map(|(line, _)| line.to_owned());
             (line.is_some() || ended).then_some(line)
-        })
-        .await?;
+        });
+        let line = within_time(PATIENCE, "the next line of a tool, or its end", line).await?;
         *taken += line.len() + 1;
         Some(line.trim_end_matches('\r').to_owned())
     }

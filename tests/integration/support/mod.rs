@@ -55,23 +55,30 @@ pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
 /// Waits for `future`, or fails saying what never came.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, future).await {
+    within_time(DEADLINE, what, future).await
+}
+
+/// The same with another deadline.
+pub(crate) async fn within_time<T>(deadline: Duration, what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(deadline, future).await {
         Ok(value) => value,
-        Err(_) => panic!("did not come within {DEADLINE:?}: {what}"),
+        Err(_) => panic!("did not come within {deadline:?}: {what}"),
     }
 }
 
 /// Asks `check` until it has an answer.
-pub(crate) async fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-    within(what, async {
-        loop {
-            if let Some(value) = check() {
-                return value;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+pub(crate) async fn eventually<T>(what: &str, check: impl FnMut() -> Option<T>) -> T {
+    within(what, polled(check)).await
+}
+
+/// Asks `check` until it has an answer, without a deadline.
+pub(crate) async fn polled<T>(mut check: impl FnMut() -> Option<T>) -> T {
+    loop {
+        if let Some(value) = check() {
+            return value;
         }
-    })
-    .await
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Waits until `value` stays the same for half a second: whoever drives it is blocked.
