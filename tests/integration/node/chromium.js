@@ -4,9 +4,9 @@
 //
 //   GET /open?origin=ORIGIN&client=…&method=…&url=…&body=…[&count=N]
 //
-// opens ORIGIN/page/ with the rest of the query in a frame of its own, and answers with what the client there sees, a JSON line each: to
-// the end of its stream, or up to N lines, or until the asker leaves. Then the frame goes. On standard output: {"port": N}, as soon as
-// the browser runs. Needs Debian's packages `chromium` and `chromium-driver`. The browser ends with this process.
+// opens ORIGIN/page/ with the rest of the query in a frame of its own, and answers with what the client there sees, a JSON line each:
+// to the end of its stream, or up to N lines, or until the asker leaves. Then the frame goes. On standard output: {"port": N}, as soon
+// as the browser runs. Needs Debian's packages `chromium` and `chromium-driver`. The browser ends with this process.
 
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
@@ -35,8 +35,8 @@ const script = {
   take: 'return take()',
 };
 
-// A shell stands between, so that the driver ends with this process, however that ends: `read` sees the end of the pipe. The browser
-// ends with the driver, since that holds the pipe over which it is driven.
+// A shell stands between, so that the driver ends with this process, however that ends: `read` sees the end of the pipe. The
+// browser ends with the driver, since that holds the pipe over which it is driven.
 function startDriver() {
   const shell = 'chromedriver --port=0 & driver=$!; read _; kill $driver; wait $driver';
   return spawn('sh', ['-c', shell], { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -61,7 +61,8 @@ async function command(where, what) {
 async function startSession() {
   const browser = {
     binary: '/usr/bin/chromium',
-    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-proxy-server', '--remote-debugging-pipe'],
+    // Without a sandbox, since it cannot have one as root, nor shared memory in a container.
+    args: ['headless', 'no-sandbox', 'disable-gpu', 'disable-dev-shm-usage', 'no-proxy-server', 'remote-debugging-pipe'],
   };
   const base = `http://127.0.0.1:${await driverPort(startDriver())}/session`;
   const capabilities = { alwaysMatch: { browserName: 'chrome', 'goog:chromeOptions': browser } };

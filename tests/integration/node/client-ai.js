@@ -15,7 +15,8 @@ const question = 'Do event streams survive?';
 
 async function text() {
   const slow = createOpenAICompatible({ name: 'slow', apiKey: 'none', baseURL: `${url}/v1` });
-  const answer = streamText({ model: slow('slow-1'), prompt: question, maxRetries: 0, onError: ({ error }) => say({ error: String(error) }) });
+  const onError = ({ error }) => say({ error: String(error) });
+  const answer = streamText({ model: slow('slow-1'), prompt: question, maxRetries: 0, onError });
   for await (const { type, text } of answer.fullStream) say({ part: type, text });
   say({ text: await answer.text });
 }

@@ -3,8 +3,9 @@
 //   node client.js URL [COUNT]
 //
 // On standard output, one JSON line each: {"open": true}, {"error": CODE or null, "state": N} and, for an event,
-// {"type": …, "id": …, "data": …}. It listens to everything that the server sends and to the default type, so that an event made up by
-// a heartbeat would be seen. It runs until it is killed, has printed COUNT lines, or an event says `done`; then it prints {"end": true}.
+// {"type": …, "id": …, "data": …}. It listens to everything that the server sends and to the default type, so that an event made up
+// by a heartbeat would be seen. It runs until it is killed, or has printed COUNT lines, or an event says `done`; then it prints
+// {"end": true}.
 
 import { EventSource } from 'eventsource';
 

@@ -2,7 +2,8 @@
 
     python client_httpx_sse.py GET|POST URL [JSON [COUNT]]
 
-On standard output, a JSON line for each event, {"type": …, "id": …, "data": …}, then {"end": true}. With COUNT it leaves after so many lines.
+On standard output, a JSON line for each event, {"type": …, "id": …, "data": …}, then {"end": true}. With COUNT it leaves after so many
+lines.
 """
 
 import json

@@ -2,8 +2,8 @@
 
     python client_mcp.py sse|http|modern URL
 
-`sse` speaks the older HTTP+SSE transport, `http` streamable HTTP with a session as of 2025, `modern` the protocol of 2026, which has
-none. On standard output, a JSON line each: {"protocol": …}, {"tools": […]}, {"progress": …, "of": …, "text": …}, {"changed": …} for
+`sse` speaks the older HTTP+SSE transport, `http` streamable HTTP with a session as of 2025, `modern` the protocol of 2026, which
+has none. On standard output, a JSON line each: {"protocol": …}, {"tools": […]}, {"progress": …, "of": …, "text": …}, {"changed": …} for
 what the server says outside of answers, {"result": …}; and {"error": …} for what the SDK hands over or logs beside those.
 """
 

@@ -1,5 +1,5 @@
-//! Every client on every server that it can talk to, through ssedge with a heartbeat every 200 ms: each must see exactly its events. The
-//! README's table is made of what was run; `BLESS=1` writes it there.
+//! Every client on every server that it can talk to, through ssedge with a heartbeat every 200 ms: each must see exactly its events.
+//! The README's table is made of what was run; `BLESS=1` writes it there.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

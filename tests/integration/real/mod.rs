@@ -1,5 +1,5 @@
-//! Tools that people use, through the real binary: servers behind it, clients before it. All of them need something that `cargo test`
-//! alone does not, so they are ignored there and run by `.ci/run`.
+//! Tools that people use, through the real binary: servers behind it, clients before it. All of them need something that
+//! `cargo test` alone does not, so they are ignored there and run by `.ci/run`.
 //!
 //! | module | what it holds |
 //! |---|---|

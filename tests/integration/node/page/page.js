@@ -33,8 +33,8 @@ const clients = {
     const { EventSourceParserStream } = await import('/page/modules/eventsource-parser/dist/stream.js');
     const response = await fetch(url, request);
     if (!response.ok) throw new Error(`status ${response.status}`);
-    const events = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream({ onError: 'terminate' }));
-    const reader = events.getReader();
+    const parser = new EventSourceParserStream({ onError: 'terminate' });
+    const reader = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(parser).getReader();
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
       const { event, id, data } = next.value;
       say({ type: event ?? 'message', id: id ?? '', data });
