@@ -2,12 +2,14 @@
 //! and who leaves behind a body that nobody takes is noticed (RFC 9112 sections 9.3, 9.6 and 11.2).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::bulk::{BIG, send};
 use crate::duplex::{EVENTS, Upload};
 use crate::support::gzip::Gzip;
-use crate::support::{Client, Edge, End, GET, ManualOrigin, Origin, Pattern, Script, chunk, pattern, within};
+use crate::support::{Client, Edge, End, GET, ManualOrigin, Origin, Pattern, Script, chunk, pattern, settled, within};
 
+const PART: usize = 3_000;
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n";
 
 /// Whole answers, and the body that the client reads of them.
@@ -64,21 +66,65 @@ async fn a_server_that_is_owed_the_rest_of_a_body_gets_no_other_request_on_that_
 }
 
 #[tokio::test]
-async fn a_client_that_goes_on_uploading_reads_the_whole_early_answer() {
+async fn a_body_whose_ordinary_answer_is_over_still_reaches_its_server_whole() {
     for upload in Upload::BOTH {
-        for (script, body) in answers() {
-            let origin = Origin::start(script.stop_reading().hang()).await;
+        for wire in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n0\r\n\r\n",
+        ] {
+            let origin = ManualOrigin::start().await;
             let edge = Edge::start(origin.address()).await;
-            let mut client = Client::send_to(edge.address(), upload.head(BIG, "")).await;
-            let socket = client.socket();
+            let mut client = Client::send_to(edge.address(), upload.head(3 * PART as u64, "")).await;
+            let (mut server, _) = origin.request().await;
+            server.send(wire).await;
+            client.head().await;
+            client.ends_with("early", End::Clean).await;
+            let mut body = Pattern::default();
+            for _ in 0..3 {
+                let part = body.next(PART);
+                client.send(upload.part(&part)).await;
+                server.body_brings(&part).await;
+            }
+            client.send(upload.end()).await;
+            assert_eq!(server.piece().await, Ok(None), "{upload:?}");
+            assert_eq!(client.rest().await, (Vec::new(), End::Clean));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_stuck_in_its_upload_reads_the_whole_answer_and_a_close_that_is_no_reset() {
+    let wires = [
+        ("HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\nConnection: close\r\n\r\nearly".to_owned(), "early"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n0\r\n\r\n".to_owned(), "early"),
+        ("HTTP/1.1 204 No Content\r\n\r\n".to_owned(), ""),
+        (format!("{EVENTS}d\r\ndata: early\n\n\r\n0\r\n\r\n"), "data: early\n\n"),
+    ];
+    for (wire, body) in wires {
+        for server_stays in [true, false] {
+            let origin = ManualOrigin::start().await;
+            // For as long the rest of the body may stand still.
+            let edge = Edge::with().timeout("request_body_idle", "500ms").start(origin.address()).await;
+            let mut client = Client::send_to(edge.address(), Upload::Length.head(BIG, "")).await;
+            let (server, _) = origin.request().await;
+            let (socket, sent) = (client.socket(), Arc::new(AtomicU64::new(0)));
+            let count = Arc::clone(&sent);
             let uploading = tokio::spawn(async move {
                 let mut body = Pattern::default();
-                while body.at() < BIG && socket.write(&upload.part(&body.next(64 * 1024))).await.is_ok() {}
+                while body.at() < BIG && socket.write(&body.next(64 * 1024)).await.is_ok() {
+                    count.store(body.at(), Ordering::Relaxed);
+                }
             });
+            // Whoever closes now has bytes before him that nobody read, which makes the close a reset.
+            settled("the client to be stopped", || sent.load(Ordering::Relaxed)).await;
+            server.send(&wire).await;
+            let server = server_stays.then_some(server);
             client.head().await;
             client.ends_with(body, End::Clean).await;
-            // It is not taken on for ever, either.
+            assert_eq!(client.rest().await, (Vec::new(), End::Clean), "behind {wire:?}");
+            // The upload is not taken on for ever, either.
             within("the proxy to close", uploading).await.unwrap();
+            drop(server);
         }
     }
 }
@@ -131,9 +177,9 @@ async fn a_client_that_leaves_behind_a_stalled_upload_before_any_answer_is_notic
     let edge = Edge::start(origin.address()).await;
     let client = Client::send_to(edge.address(), Upload::Length.head(BIG, "")).await;
     let (mut server, _) = origin.request().await;
-    let sent = Arc::default();
+    let sent = Arc::new(AtomicU64::new(0));
     let uploading = tokio::spawn(send(client.socket(), BIG, Arc::clone(&sent), <[u8]>::to_vec));
-    crate::support::settled("the client to be stopped", || sent.load(std::sync::atomic::Ordering::Relaxed)).await;
+    settled("the client to be stopped", || sent.load(Ordering::Relaxed)).await;
     uploading.abort();
     let _ = uploading.await;
     client.reset();
@@ -143,7 +189,6 @@ async fn a_client_that_leaves_behind_a_stalled_upload_before_any_answer_is_notic
 #[tokio::test]
 async fn compressed_progress_of_an_upload_goes_in_lockstep_too() {
     for upload in Upload::BOTH {
-        const PART: usize = 3_000;
         let origin = ManualOrigin::start().await;
         let edge = Edge::with().heartbeat("interval: 100ms").start(origin.address()).await;
         let mut client = Client::send_to(edge.address(), upload.head(5 * PART as u64, "")).await;
