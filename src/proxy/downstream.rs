@@ -1,6 +1,7 @@
 //! The answering half towards a client: a Pingora session over HTTP/1, a stream of a connection over HTTP/2. What the client sends
 //! behind its head is not here but in [`super::request_body`], so that both directions run at once.
 
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use h2::{Reason, SendStream};
 use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::v1::server::HttpSession;
+use socket2::SockRef;
 
 use super::http2_turns::Turns;
 use super::http2_write::poll_send;
@@ -212,6 +214,14 @@ impl Downstream {
     pub fn set_reset_on_close(&self, reset: bool) {
         if let Self::Http1(client) = self {
             reset_on_close(&*client.socket, reset);
+        }
+    }
+
+    /// Closes our half of the connection: the end of a body that nothing else ends, and that waits for nothing the client still sends.
+    pub fn close_half(&self) {
+        if let Self::Http1(client) = self {
+            // Who is gone already needs no end.
+            let _ = SockRef::from(&*client.socket).shutdown(Shutdown::Write);
         }
     }
 

@@ -61,6 +61,9 @@ impl Exchange<'_> {
             _ => return After::Gone,
         }
         down.set_reset_on_close(false);
+        if body == Body::UntilClose {
+            down.close_half();
+        }
         self.finish_upload(&mut upload).await;
         if upload.is_complete() && head.keep_alive {
             response.release(&self.context.upstream, busy.server(), promised).await;
