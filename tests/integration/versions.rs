@@ -286,6 +286,23 @@ async fn a_client_of_1_0_that_uploads_hears_early_and_is_heard_to_the_end() {
 }
 
 #[tokio::test]
+async fn a_client_of_1_0_that_uploads_sees_the_end_of_an_early_answer_at_once() {
+    // The close is all that ends it, and the server may still take the rest of the body.
+    for answer in ["Transfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n0\r\n\r\n", "Content-Length: 5\r\n\r\nearly"] {
+        let origin = ManualOrigin::start().await;
+        let edge = Edge::start(origin.address()).await;
+        let mut client = Client::send_to(edge.address(), "POST / HTTP/1.0\r\nContent-Length: 8\r\n\r\nhalf").await;
+        let (mut server, _) = origin.request().await;
+        server.send(format!("HTTP/1.1 200 OK\r\n{answer}")).await;
+        client.head().await;
+        client.ends_with("early", End::Clean).await;
+        client.send("full").await;
+        assert_eq!(server.rest_of_body().await, (b"halffull".to_vec(), End::Clean));
+        assert_eq!(client.rest().await, (Vec::new(), End::Clean));
+    }
+}
+
+#[tokio::test]
 async fn the_drain_ends_streams_of_1_0_with_fin_at_a_boundary_and_cuts_what_is_left_with_a_reset() {
     let origin = Origin::start_each([Script::stream().event("a").hang(), Script::stream().chunk("data: half").hang()]).await;
     let mut edge = Edge::of(&format!(
