@@ -22,6 +22,7 @@ mod grpc;
 mod heartbeat;
 mod http2_bodies;
 mod http2_clients;
+mod http2_codings;
 mod http2_drain;
 mod http2_servers;
 mod http2_streams;

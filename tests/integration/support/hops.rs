@@ -171,6 +171,14 @@ impl Viewer {
         }
     }
 
+    /// The same after any number of `beat`, which must not begin like `bytes`.
+    pub(crate) async fn expects_after(&mut self, beat: impl AsRef<[u8]>, bytes: impl AsRef<[u8]>) {
+        match self {
+            Self::Http1(client, _) => client.expects_after(beat, bytes).await,
+            Self::Http2(_, stream, _) => stream.expects_after(beat, bytes).await,
+        }
+    }
+
     /// The rest of the body, and how it ended.
     pub(crate) async fn rest_of_body(&mut self) -> (Vec<u8>, Ending) {
         match self {

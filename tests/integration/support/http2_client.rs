@@ -313,6 +313,23 @@ impl Http2Stream {
         self.body.drain(..want.len());
     }
 
+    /// As [`Self::expects`], after any number of `beat`, which must not begin like `bytes`.
+    pub(crate) async fn expects_after(&mut self, beat: impl AsRef<[u8]>, bytes: impl AsRef<[u8]>) {
+        let beat = beat.as_ref();
+        loop {
+            within("the next byte", async {
+                while self.body.is_empty() && self.end.is_none() {
+                    self.advance().await;
+                }
+            })
+            .await;
+            if self.body.first() != beat.first() {
+                return self.expects(bytes).await;
+            }
+            self.expects(beat).await;
+        }
+    }
+
     fn assert_agrees(&self, want: &[u8]) {
         let same = self.body.len().min(want.len());
         assert!(self.body[..same] == want[..same], "expected {:?}, got {:?}", shown(want), shown(&self.body));
