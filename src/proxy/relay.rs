@@ -532,7 +532,8 @@ impl Flow {
     /// The sockets close with `self`; but that of a client which is still sending stays for a while, or it would lose the end.
     fn close(&mut self, reason: EndReason) {
         self.client.close(reason);
-        if self.upload.take().is_some()
+        let still_sends = self.upload.take().is_some() || self.client.has_unread();
+        if still_sends
             && reason.is_clean()
             && let Some(socket) = self.client.take_wire().and_then(Wire::into_own)
         {

@@ -2,6 +2,7 @@
 //! each version tells a whole body from one that broke off (RFC 9112 sections 7.1 and 8, RFC 9113 section 8.1).
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -141,6 +142,12 @@ impl ClientSide {
             Self::Http2 { turns, .. } => turns.poll_after(turn, cx),
             Self::Http1 { .. } | Self::Gone => Poll::Ready(()),
         }
+    }
+
+    /// Whether the client sent what nobody has read, over HTTP/1: closing now would be a reset, which may take the end from it.
+    pub(super) fn has_unread(&self) -> bool {
+        let Self::Http1 { wire, .. } = self else { return false };
+        SockRef::from(wire).peek(&mut [MaybeUninit::uninit()]).is_ok_and(|waiting| waiting > 0)
     }
 
     /// Gives the connection away.
