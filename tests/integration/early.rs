@@ -93,6 +93,36 @@ async fn a_body_whose_ordinary_answer_is_over_still_reaches_its_server_whole() {
 }
 
 #[tokio::test]
+async fn who_leaves_behind_a_whole_answer_leaves_the_body_cut() {
+    for upload in Upload::BOTH {
+        let origin = ManualOrigin::start().await;
+        let edge = Edge::start(origin.address()).await;
+        let mut client = Client::send_to(edge.address(), upload.head(2 * PART as u64, "")).await;
+        client.send(upload.part(&pattern(PART))).await;
+        let (mut server, _) = origin.request().await;
+        server.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly").await;
+        client.head().await;
+        client.ends_with("early", End::Clean).await;
+        drop(client);
+        assert_eq!(server.rest_of_body().await, (pattern(PART), End::Truncated));
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_stands_still_behind_its_answer_does_not_hold_up_the_drain() {
+    let origin = ManualOrigin::start().await;
+    let mut edge = Edge::with().drain_deadline("500ms").start(origin.address()).await;
+    let mut client = Client::send_to(edge.address(), Upload::Length.head(2 * PART as u64, "")).await;
+    let (mut server, _) = origin.request().await;
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly").await;
+    client.head().await;
+    client.ends_with("early", End::Clean).await;
+    edge.signal("TERM");
+    assert_eq!(edge.exit_code().await, Some(0));
+    assert_ne!(server.rest_of_body().await.1, End::Clean);
+}
+
+#[tokio::test]
 async fn a_client_stuck_in_its_upload_reads_the_whole_answer_and_a_close_that_is_no_reset() {
     let wires = [
         ("HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\nConnection: close\r\n\r\nearly".to_owned(), "early"),

@@ -1,7 +1,11 @@
 //! Upgrades: a handshake that the route allows becomes a tunnel, in which bytes are bytes; any other `Upgrade` is removed and the request
 //! goes on as if it had said nothing (RFC 9110 section 7.8, RFC 6455 sections 1.3 and 4, design `config.md`, `routes[].upgrades`).
 
-use crate::support::{Client, Edge, EdgeBuilder, End, GET, ManualOrigin, Origin, Raw, SUBSCRIBE, Script, chunk, head::Head};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::{
+    Client, Edge, EdgeBuilder, End, GET, ManualOrigin, Origin, Raw, SUBSCRIBE, Script, chunk, head::Head, within,
+};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -358,6 +362,59 @@ async fn a_connection_that_was_a_tunnel_serves_no_other_request() {
     fresh.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!(next.head().await.status(), 200);
     assert_eq!(server.rest().await.0, b"");
+}
+
+#[tokio::test]
+async fn a_server_behind_a_unix_socket_may_switch_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let edge = Edge::start(format!("unix:{}", path.display())).await;
+    let mut client = Client::send_to(edge.address(), websocket()).await;
+    let (mut server, _) = within("a connection", listener.accept()).await.unwrap();
+    let mut head = Vec::new();
+    within("the handshake", async {
+        while !head.ends_with(b"\r\n\r\n") {
+            assert_ne!(server.read_buf(&mut head).await.unwrap(), 0);
+        }
+    })
+    .await;
+    server.write_all([switch_to("websocket").as_bytes(), b"down"].concat().as_slice()).await.unwrap();
+    assert_eq!(client.any_head().await.status(), 101);
+    let mut client = client.tunnel();
+    client.expects("down").await;
+    client.send("up").await;
+    client.socket().half_close();
+    let mut rest = String::new();
+    within("all that the client said", server.read_to_string(&mut rest)).await.unwrap();
+    assert_eq!(rest, "up");
+    server.write_all(b"last").await.unwrap();
+    drop(server);
+    assert_eq!(client.rest().await, (b"last".to_vec(), End::Clean));
+    edge.metric_becomes("ssedge_tunnels_open", "", 0.0).await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_nobody_answers_is_no_tunnel() {
+    // Its client leaves; its time is over; the process leaves.
+    let origin = ManualOrigin::start().await;
+    let mut edge = Edge::with().timeout("response_head", "500ms").drain_deadline("300ms").start(origin.address()).await;
+    let client = Client::send_to(edge.address(), websocket()).await;
+    let (mut server, _) = origin.request().await;
+    drop(client);
+    server.rest().await;
+
+    let mut client = Client::send_to(edge.address(), websocket()).await;
+    let (mut server, _) = origin.request().await;
+    assert_eq!(client.any_head().await.status(), 504);
+    server.rest().await;
+
+    let _client = Client::send_to(edge.address(), websocket()).await;
+    let (mut server, _) = origin.request().await;
+    assert_eq!(edge.metric("ssedge_tunnels_total", "").await, 0.0);
+    edge.signal("TERM");
+    server.rest().await;
+    assert_eq!(edge.exit_code().await, Some(0));
 }
 
 #[tokio::test]

@@ -303,6 +303,26 @@ async fn a_client_of_1_0_that_uploads_sees_the_end_of_an_early_answer_at_once() 
 }
 
 #[tokio::test]
+async fn bytes_behind_a_request_do_not_turn_the_end_of_its_answer_into_a_reset() {
+    // Old clients end a body with a line end that belongs to nothing. A close with unread bytes before it is a reset.
+    let scripts = [Script::stream().event("a").gate().end(), Script::new().head("200 OK", "").raw("data: a\n\n").gate().close()];
+    for script in scripts {
+        for request in [ASK_1_0, SUBSCRIBE_1_0, &with(ASK, "Connection: close\r\n")] {
+            for more in ["\r\n".to_owned(), "x".repeat(5_000), "x".repeat(100_000)] {
+                let origin = Origin::start(script.clone()).await;
+                let edge = Edge::start(origin.address()).await;
+                let (mut client, _) = Client::open(edge.address(), format!("{request}{more}")).await;
+                client.expects("data: a\n\n").await;
+                client.send("y".repeat(1_000)).await;
+                origin.open_gate();
+                client.ends_with("", End::Clean).await;
+                assert_eq!(client.rest().await, (Vec::new(), End::Clean), "{request:?} and {} bytes", more.len());
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_drain_ends_streams_of_1_0_with_fin_at_a_boundary_and_cuts_what_is_left_with_a_reset() {
     let origin = Origin::start_each([Script::stream().event("a").hang(), Script::stream().chunk("data: half").hang()]).await;
     let mut edge = Edge::of(&format!(
