@@ -264,6 +264,26 @@ async fn a_stream_in_a_coding_that_we_cannot_decode_passes_untouched_and_unbeate
 }
 
 #[tokio::test]
+async fn the_drain_cuts_what_it_cannot_see_through_and_never_ends_it() {
+    // To a reader of events this stands between two of them.
+    let bytes = b"\x8b\x02\x80data: a\n\n";
+    for request in [SUBSCRIBE, SUBSCRIBE_1_0] {
+        let origin = Origin::start(Script::stream_with("Content-Encoding: br\r\n").chunk(bytes).hang()).await;
+        let mut edge = Edge::of(&format!(
+            "upstreams: {{ app: {{ servers: [ \"{}\" ] }} }}\nroutes: [ {{ upstream: app }} ]\ndrain: {{ spread: 0s, deadline: 500ms }}\n",
+            origin.address()
+        ))
+        .await;
+        let (mut client, _) = Client::open(edge.address(), request).await;
+        client.expects(bytes).await;
+        edge.signal("TERM");
+        let (rest, end) = client.rest_of_body().await;
+        assert!(rest.is_empty() && end != End::Clean, "{rest:?} and {end:?}");
+        assert_eq!(edge.exit_code().await, Some(0));
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_names_identity_is_not_coded() {
     let origin = Origin::start(Script::stream_with("Content-Encoding: identity\r\n").event("a").hang()).await;
     let edge = Edge::with().heartbeat(BEAT).start(origin.address()).await;
