@@ -363,7 +363,7 @@ impl Stream {
     }
 
     async fn play(&self, script: &Http2Script, mut respond: SendResponse<Bytes>) -> Result<(), Over> {
-        let (mut sender, mut sent) = (None, 0);
+        let (mut sender, mut sent, mut ended) = (None, 0, false);
         for step in &script.steps {
             match step {
                 Http2Step::AwaitBody => {
@@ -385,15 +385,18 @@ impl Stream {
                     }
                 }
                 Http2Step::Echo => sent += self.echo(&mut sender).await?,
-                Http2Step::End => stream(&mut sender).send_data(Bytes::new(), true).map_err(|_| Over)?,
+                Http2Step::End => {
+                    stream(&mut sender).send_data(Bytes::new(), true).map_err(|_| Over)?;
+                    ended = true;
+                }
                 Http2Step::Trailers(fields) => stream(&mut sender).send_trailers(field_map(fields)).map_err(|_| Over)?,
                 Http2Step::Reset(reason) => {
-                    self.flushed(sender.is_some(), sent).await?;
+                    self.flushed(sender.is_some(), sent, ended).await?;
                     respond.send_reset(*reason);
                 }
                 Http2Step::GoAway => self.command(Command::GoAway)?,
                 Http2Step::Close | Http2Step::Cut => {
-                    self.flushed(sender.is_some(), sent).await?;
+                    self.flushed(sender.is_some(), sent, ended).await?;
                     self.command(if matches!(step, Http2Step::Close) { Command::Close } else { Command::Cut })?;
                     self.unless_over(std::future::pending()).await?;
                 }
@@ -408,7 +411,7 @@ impl Stream {
         }
         // A sender that is dropped before the end would reset the stream.
         match sender {
-            Some(sender) if !ended(script) => self.unless_over(std::future::pending()).await.map(|()| drop(sender)),
+            Some(sender) if !ends(script) => self.unless_over(std::future::pending()).await.map(|()| drop(sender)),
             _ => Ok(()),
         }
     }
@@ -441,10 +444,11 @@ impl Stream {
     }
 
     /// Waits until the kernel took what was sent: a reset would take the rest back.
-    async fn flushed(&self, head: bool, bytes: u64) -> Result<(), Over> {
+    async fn flushed(&self, head: bool, bytes: u64, ended: bool) -> Result<(), Over> {
         let gone = self.sent.wait(|seen| {
             let stream = seen.streams.get(&self.id);
-            (!head || stream.is_some_and(|stream| !stream.blocks.is_empty() && stream.data >= bytes)).then_some(())
+            let all = |stream: &StreamSeen| !stream.blocks.is_empty() && stream.data >= bytes && stream.ended >= ended;
+            (!head || stream.is_some_and(all)).then_some(())
         });
         self.unless_over(gone).await
     }
@@ -471,7 +475,7 @@ fn stream(sender: &mut Option<SendStream<Bytes>>) -> &mut SendStream<Bytes> {
     sender.as_mut().expect("a script begins with a head")
 }
 
-fn ended(script: &Http2Script) -> bool {
+fn ends(script: &Http2Script) -> bool {
     script
         .steps
         .iter()
