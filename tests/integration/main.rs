@@ -18,7 +18,6 @@ mod duplex;
 mod early;
 mod ends;
 mod forwarding;
-mod grpc;
 mod heartbeat;
 mod http2_bodies;
 mod http2_clients;

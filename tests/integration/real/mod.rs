@@ -4,6 +4,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`express`] | one server that does as it is told, `curl` and `eventsource` in step with it |
+//! | [`http2`] | gRPC, Node and `curl` over HTTP/2 |
 //! | [`matrix`] | every client on every server that it can talk to, and the table in the README that comes of it |
 //! | [`client`], [`server`] | how those run, what they are called |
 //! | [`expected`] | what a client must print, and nothing else |
@@ -14,6 +15,7 @@
 mod client;
 mod expected;
 mod express;
+mod http2;
 mod matrix;
 mod raw;
 mod server;

@@ -329,7 +329,7 @@ impl Tap {
     pub(crate) async fn see_end(mut self) {
         // It may be gone already.
         let _ = socket2::SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Write);
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = vec![0; 16 * 1024];
         while let Ok(1..) = self.read(&mut buffer).await {}
     }
 
