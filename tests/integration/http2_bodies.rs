@@ -212,6 +212,9 @@ async fn an_event_stream_may_end_with_trailers() {
         let edge = Edge::with().h2c().start(origin.address()).await;
         let mut viewer = Viewer::open(client, edge.address(), crate::support::SUBSCRIBE).await;
         viewer.ends_with("data: a\n\n").await;
+        if let Viewer::Http2(_, stream, _) = &mut viewer {
+            assert_eq!(stream.trailers().await.get("x-sum").map(|sum| sum.as_bytes()), Some(&b"7"[..]));
+        }
         edge.stream_ended("upstream_end").await;
     }
 }

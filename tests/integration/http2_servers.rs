@@ -369,3 +369,69 @@ async fn websockets_are_not_for_these_servers() {
     assert_eq!((head.status(), body.as_str()), (200, "ok"));
     assert_eq!(origin.request(0).await.get("upgrade"), None);
 }
+
+/// Servers do this every thousand requests or so, to let their load balancer think again.
+#[tokio::test]
+async fn a_server_that_renews_its_connections_again_and_again_loses_no_request() {
+    let answer = |number: usize| match number % 10 {
+        9 => Http2Script::early().go_away().await_body().only_head(200, &[]),
+        _ => Http2Script::new().only_head(200, &[]),
+    };
+    let origin = Http2Origin::start_each((0..400).map(answer)).await;
+    let edge = Edge::with().h2c().start(origin.address()).await;
+    let mut client = Http2Client::connect(edge.address()).await;
+    for round in 0..20 {
+        let mut streams = Vec::new();
+        for number in 0..20 {
+            streams.push(client.send(if number % 2 == 0 { GET } else { ASK }).await);
+        }
+        for stream in &mut streams {
+            assert_eq!(stream.head().await.status, 200, "in round {round}");
+        }
+    }
+    edge.metric_becomes("ssedge_requests_total", "class=\"2xx\"", 400.0).await;
+    assert!(origin.connections() > 10, "{} connections", origin.connections());
+}
+
+#[tokio::test]
+async fn routes_go_by_the_authority() {
+    let origins = [Http2Origin::start(Http2Script::answer("a")).await, Http2Origin::start(Http2Script::answer("b")).await];
+    let edge = Edge::of(&format!(
+        "upstreams:\n  a: {{ servers: [ \"{}\" ], protocol: h2c }}\n  b: {{ servers: [ \"{}\" ], protocol: h2c }}\nroutes:\n  - {{ match: {{ host: a.example, path_prefix: /api }}, upstream: a }}\n  - {{ match: {{ host: \"*.b.example\" }}, upstream: b }}\n",
+        origins[0].address(),
+        origins[1].address()
+    ))
+    .await;
+    let mut client = Http2Client::connect(edge.address()).await;
+    for (host, path, answer) in [
+        ("a.example", "/api/x", Some("a")),
+        ("A.Example:8080", "/api", Some("a")),
+        ("x.b.example", "/", Some("b")),
+        ("a.example", "/apix", None),
+        ("b.example", "/", None),
+    ] {
+        let (mut stream, head) = client.get(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        assert_eq!(head.status, if answer.is_some() { 200 } else { 404 }, "{host}{path}");
+        if let Some(answer) = answer {
+            stream.ends_with(answer, StreamEnd::Clean).await;
+        }
+    }
+}
+
+/// What stalled clients leave unread takes of the connection's window: it has to hold all their streams' windows, and more.
+#[tokio::test]
+async fn forty_stalled_clients_leave_a_connection_that_is_wide_enough_to_the_others() {
+    let flood = std::iter::repeat_n(Http2Script::stream().flood(2 << 20).hang(), 40);
+    let origin = Http2Origin::start_each(flood.chain([Http2Script::stream().event("a").end()])).await;
+    let edge = Edge::with().h2c().upstream("h2", "{ connection_window: 12MiB }").heartbeat("off").start(origin.address()).await;
+    let windows = crate::support::http2_client::Windows { stream: 65_535, connection: 64 << 20 };
+    let mut client = Http2Client::connect_with(edge.address(), windows).await;
+    let mut slow = Vec::new();
+    for _ in 0..40 {
+        slow.push(client.get(SUBSCRIBE).await.0);
+    }
+    settled("the origin to be stopped", || origin.written()).await;
+    let (mut other, _) = client.get(SUBSCRIBE).await;
+    other.ends_with("data: a\n\n", StreamEnd::Clean).await;
+    assert_eq!(origin.connections(), 1);
+}

@@ -149,12 +149,16 @@ async fn a_stream_that_http_1_loses_is_reset_and_never_ended() {
 #[tokio::test]
 async fn a_stream_that_http_2_loses_is_cut_and_never_ended() {
     let begun = || Http2Script::stream().event("a").gate();
+    // All in one: what came before the loss is the client's all the same.
+    let at_once = || Http2Script::stream().event("a");
     let short = || Http2Script::new().head(200, &[("content-type", "text/event-stream"), ("content-length", "99")]);
     let losses = [
         ("is reset with NO_ERROR", begun().reset(Reason::NO_ERROR)),
         ("is reset with CANCEL", begun().reset(Reason::CANCEL)),
         ("is reset with INTERNAL_ERROR", begun().reset(Reason::INTERNAL_ERROR)),
+        ("is reset at once", at_once().reset(Reason::INTERNAL_ERROR)),
         ("loses its connection to a FIN", begun().close()),
+        ("loses its connection at once", at_once().close()),
         ("loses its connection to a RST", begun().cut()),
         ("ends before its Content-Length", short().event("a").gate().end()),
     ];
