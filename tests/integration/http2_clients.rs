@@ -205,7 +205,7 @@ async fn a_hundred_streams_get_their_events_while_one_pours() {
             }
         };
         tokio::join!(pour, events);
-        assert_eq!(edge.metric("ssedge_streams_ended_total", "reason=\"upstream_end\"").await, 100.0);
+        edge.metric_becomes("ssedge_streams_ended_total", "reason=\"upstream_end\"", 100.0).await;
     }
 }
 

@@ -50,7 +50,7 @@ async fn a_subscription_ends_cleanly_while_the_upstream_is_silent() {
             edge.signal("TERM");
             let (rest, ending) = viewer.rest_of_body().await;
             assert!(["", "data: b\n\n"].contains(&String::from_utf8_lossy(&rest).as_ref()) && ending == Ending::Clean, "{rest:?}");
-            origin.left(0).await;
+            origin.over(0).await;
             assert_eq!(edge.exit_code().await, Some(0));
         }
     }

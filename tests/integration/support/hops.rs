@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use h2::Reason;
 
 use super::edge::EdgeBuilder;
+use super::frames::Seen;
 use super::head::Head;
 use super::{Client, Edge, End, Http2Client, Http2Head, Http2Origin, Http2Script, Http2Stream, Origin, StreamEnd};
 
@@ -101,6 +102,22 @@ impl Server {
         match self {
             Self::Http1(origin) => origin.request(number).await.body,
             Self::Http2(origin) => origin.request(number).await.body,
+        }
+    }
+
+    /// Waits until nobody waits for the answer to a request any more: it was given up, or its connection is gone.
+    pub(crate) async fn over(&self, number: usize) {
+        match self {
+            Self::Http1(_) => self.left(number).await,
+            Self::Http2(origin) => {
+                let request = origin.request_head(number).await;
+                let over = |seen: &Seen| {
+                    let stream = seen.streams.get(&request.stream);
+                    seen.closed.is_some() || stream.is_some_and(|stream| stream.reset.is_some())
+                };
+                let what = format!("request {number} to be given up");
+                origin.frames(request.connection).wait_for(&what, |seen| over(seen).then_some(())).await;
+            }
         }
     }
 
