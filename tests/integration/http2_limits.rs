@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use h2::Reason;
 
+use crate::support::frames::{END_HEADERS, HEADERS, frame, settings};
 use crate::support::gzip::Gzip;
 use crate::support::hops::Ending;
+use crate::support::http2_origin::Grants;
 use crate::support::{
     ASK, Client, Edge, End, GET, HOPS, Http2Client, Http2Origin, Http2Script, SUBSCRIBE, Server, StreamEnd, Version, Viewer,
     eventually, within,
@@ -278,5 +280,49 @@ async fn a_body_that_is_longer_than_announced_is_cut() {
         let (body, _) = viewer.rest_of_body().await;
         assert!(b"half".starts_with(&body), "{body:?}");
         tokio::time::timeout(Duration::from_secs(30), origin.reset(0)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_streams_is_no_server() {
+    let origin = Http2Origin::start_with(Grants { streams: 0, ..Grants::default() }, [Http2Script::answer("never")]).await;
+    let edge = Edge::with().h2c().start(origin.address()).await;
+    for request in [GET, ASK, SUBSCRIBE] {
+        let viewer = Viewer::open(Version::Http2, edge.address(), request).await;
+        assert!(matches!(viewer.status(), 502 | 503), "{}", viewer.status());
+    }
+    assert_eq!(origin.requests(), 0);
+}
+
+/// One entry of the dynamic table, named again and again (RFC 7541 section 7), this time by a server.
+#[tokio::test]
+async fn a_response_head_that_unpacks_to_too_much_is_a_502() {
+    let entry = [&[0x88, 0x40, 1, b'x', 127, 0xbd, 0x1d][..], &[b'y'; 3900]].concat();
+    let mut bomb = frame(HEADERS, 0, 1, &entry);
+    for last in [false, false, false, true] {
+        bomb.extend(frame(9, if last { END_HEADERS } else { 0 }, 1, &[0xbe; 16_384]));
+    }
+    let grants = Grants { refused: (1, bomb.leak()), ..Grants::default() };
+    let origin = Http2Origin::start_with(grants, [Http2Script::answer("ok")]).await;
+    let edge = Edge::with().h2c().start(origin.address()).await;
+    let before = edge.resident();
+    assert_eq!(Viewer::open(Version::Http2, edge.address(), ASK).await.status(), 502);
+    let grown = edge.resident().saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown} bytes more of memory");
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_answers_and_reads_none_is_not_answered_in_memory() {
+    for flood in [frame(6, 0, 0, &[7; 8]), settings(&[(4, 65_535)]), frame(8, 0, 0, &[0, 0, 0, 1])] {
+        // At the first HEADERS two million bytes of it, and no answer.
+        let flood = flood.repeat(100_000);
+        let origin =
+            Http2Origin::start_with(Grants { refused: (1, flood.leak()), ..Grants::default() }, [Http2Script::answer("ok")]).await;
+        let edge = Edge::with().h2c().timeout("response_head", "2s").start(origin.address()).await;
+        let before = edge.resident();
+        let viewer = Viewer::open(Version::Http2, edge.address(), ASK).await;
+        assert!(matches!(viewer.status(), 502 | 504), "{}", viewer.status());
+        let grown = edge.resident().saturating_sub(before);
+        assert!(grown < 16 << 20, "{grown} bytes more of memory");
     }
 }
