@@ -118,6 +118,34 @@ async fn large_bodies_pass_in_both_directions_at_once() {
 }
 
 #[tokio::test]
+async fn an_echo_that_no_memory_should_hold_passes_in_both_directions_at_once() {
+    const HUGE: usize = 64 << 20;
+    let origin =
+        Http2Origin::start(Http2Script::early().head(200, &[("content-type", "application/octet-stream")]).echo().end()).await;
+    let edge = Edge::with().h2c().start(origin.address()).await;
+    let before = edge.resident();
+    let body = pattern(HUGE);
+    let mut client = Http2Client::connect(edge.address()).await;
+    let mut stream = client.begin("POST / HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    let echo = stream.duplex(body.clone());
+    let mut most = 0;
+    let watch = async {
+        loop {
+            most = edge.resident().max(most);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let (head, echoed, end) = tokio::select! {
+        done = echo => done,
+        () = watch => unreachable!("it watches for ever"),
+    };
+    assert_eq!((head.status, end), (200, StreamEnd::Clean));
+    assert!(echoed == body, "the echo arrived changed");
+    let grown = most.saturating_sub(before);
+    assert!(most > 0 && grown < 16 << 20, "{grown} bytes more of memory than before");
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_read_stops_the_server() {
     for (_, server) in HOPS.into_iter().filter(|(client, _)| *client == Version::Http2) {
         let head = [("content-type", "application/octet-stream")];
