@@ -119,7 +119,7 @@ async fn large_bodies_pass_in_both_directions_at_once() {
 
 #[tokio::test]
 async fn an_echo_that_no_memory_should_hold_passes_in_both_directions_at_once() {
-    const HUGE: usize = 64 << 20;
+    const HUGE: usize = 32 << 20;
     let origin =
         Http2Origin::start(Http2Script::early().head(200, &[("content-type", "application/octet-stream")]).echo().end()).await;
     let edge = Edge::with().h2c().start(origin.address()).await;
@@ -142,7 +142,7 @@ async fn an_echo_that_no_memory_should_hold_passes_in_both_directions_at_once() 
     assert_eq!((head.status, end), (200, StreamEnd::Clean));
     assert!(echoed == body, "the echo arrived changed");
     let grown = most.saturating_sub(before);
-    assert!(most > 0 && grown < 16 << 20, "{grown} bytes more of memory than before");
+    assert!(most > 0 && grown < 12 << 20, "{grown} bytes more of memory than before");
 }
 
 #[tokio::test]
@@ -343,15 +343,15 @@ async fn interim_responses_pass() {
 
 /// The window of the connection must not leak away with streams that were given up.
 #[tokio::test]
-async fn a_thousand_streams_that_were_given_up_leave_the_connection_as_it_was() {
+async fn three_hundred_streams_that_were_given_up_leave_the_connection_as_it_was() {
     for (_, server) in HOPS.into_iter().filter(|(client, _)| *client == Version::Http2) {
-        let scripts = (0..1000)
+        let scripts = (0..300)
             .map(|_| Http2Script::early().head(200, &[]).flood(64 << 10).hang())
             .chain([Http2Script::early().head(200, &[]).await_body().end()]);
         let origin = Server::start_each(server, scripts).await;
         let edge = origin.edge().start(origin.address()).await;
         let mut client = Http2Client::connect(edge.address()).await;
-        for number in 0..1000 {
+        for number in 0..300 {
             let mut stream = client.begin("POST / HTTP/1.1\r\nHost: test\r\n\r\n").await;
             stream.upload(vec![b'x'; 20_000]).await;
             if number % 2 == 0 {

@@ -22,7 +22,7 @@ pub(super) enum Http2Step {
     Head(u16, Vec<(String, String)>, bool),
     /// DATA.
     Data(Vec<u8>),
-    /// [`super::script::flood`] of so many bytes, each event a send of its own.
+    /// [`super::script::flood`] of so many bytes.
     Flood(usize),
     /// An empty DATA frame with END_STREAM.
     End,
