@@ -36,8 +36,12 @@ const IDLE: Duration = Duration::from_secs(75);
 const LOOK: Duration = Duration::from_secs(15);
 /// What waits in memory for a client on one stream at most: more would only stand between it and the newest event.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Streams that a client reset and that we still know; a client that resets more of them in a hurry is cut off.
-const RESET_STREAMS: usize = 64;
+/// Streams that we reset and still know for a second: what their client had sent by then is ignored. All that can be open at once.
+const RESET_STREAMS: usize = STREAMS as usize;
+/// What comes later, or for more streams than that, costs a reset each, and beyond so many over its life the codec ends a connection.
+/// Uploads that are answered early are daily life on a connection that a proxy before us shares among its clients, so it is far above
+/// the default of 1,024.
+const STRAY_FRAMES: usize = 1 << 16;
 /// How many times the connection's window the overhead of small DATA frames may be. The codec ends a connection on which too many lie
 /// unread, and its default lets one stalled upload of small messages do that to all other streams. With four, windows bind first for
 /// messages from 52 bytes on, and memory stays bounded.
@@ -55,6 +59,7 @@ pub(super) async fn serve(app: &Arc<App>, settings: &DoorSettings, transport: Tr
         .max_header_list_size(u32::try_from(settings.request_head_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
         .max_concurrent_reset_streams(RESET_STREAMS)
+        .max_local_error_reset_streams(Some(STRAY_FRAMES))
         .data_frame_budget(CONNECTION_WINDOW as usize * OVERHEAD)
         .handshake(transport);
     let mut connection = match tokio::time::timeout(settings.request_head, handshake).await {
