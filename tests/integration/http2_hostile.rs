@@ -345,3 +345,30 @@ async fn a_connection_beyond_the_clients_cap_is_closed() {
     .await;
     eventually("the second request", || (origin.requests() == 2).then_some(())).await;
 }
+
+/// A client that uploads does not know yet that its stream was answered and reset: what it had sent by then must not be held against
+/// its connection.
+#[tokio::test]
+async fn uploads_that_are_refused_early_again_and_again_do_not_cost_a_subscription_its_connection() {
+    let origin = Origin::start(Script::stream().event("a").gate().event("b").end()).await;
+    let edge = Edge::with().route("caps", "{ streams_per_client: 1 }").start(origin.address()).await;
+    let mut client = Http2Client::connect(edge.address()).await;
+    let (mut subscription, _) = client.get(SUBSCRIBE).await;
+    subscription.expects("data: a\n\n").await;
+    let upload = "POST / HTTP/1.1\r\nHost: test\r\nAccept: text/event-stream\r\n\r\n";
+    for _ in 0..100 {
+        let mut streams = Vec::new();
+        for _ in 0..20 {
+            let mut stream = client.begin(upload).await;
+            // As much of it as is taken: it may be refused by now.
+            let _ = stream.try_upload(vec![b'x'; 40_000]).await;
+            streams.push(stream);
+        }
+        for stream in &mut streams {
+            assert_eq!(stream.head().await.status, 429);
+        }
+    }
+    origin.open_gate();
+    subscription.ends_with("data: b\n\n", StreamEnd::Clean).await;
+    assert_eq!(client.frames().look(|seen| seen.go_aways.clone()), []);
+}
