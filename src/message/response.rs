@@ -47,8 +47,8 @@ pub fn prepare_event_stream(header: &mut ResponseHeader) {
 /// Makes a head say that its body is not coded, since we decode it: `Content-Encoding` goes, and with it the length and the strength of
 /// the `ETag`, which were those of the coded bytes (RFC 9110 section 8.8.3.3).
 ///
-/// Decoding transforms: a response whose own `Cache-Control` says `no-transform`, or that carries a digest, keeps its coding (section
-/// 7.7; [`ResponseFacts::no_transform`], [`ResponseFacts::digested`]).
+/// Decoding transforms: a response that carries a digest keeps its coding, and one whose own `Cache-Control` says `no-transform` where the
+/// route is strict about that (section 7.7; [`ResponseFacts::digested`], [`ResponseFacts::no_transform`]). The caller decides.
 pub fn remove_coding(header: &mut ResponseHeader) {
     *header = edited(header, |name, value| {
         if name.eq_ignore_ascii_case(b"content-encoding") || name.eq_ignore_ascii_case(b"content-length") {

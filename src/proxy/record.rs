@@ -196,7 +196,7 @@ impl RequestRecord {
             asked: self.started,
             opened: clock::now(),
             _client: client,
-            _permit: permit,
+            permit: Some(permit),
             busy,
         };
         StreamRecord {
@@ -252,7 +252,7 @@ struct Stream {
     asked: Instant,
     opened: Instant,
     busy: BusyGuard,
-    _permit: Permit<ClientKey>,
+    permit: Option<Permit<ClientKey>>,
     _client: Arc<Client>,
 }
 
@@ -277,6 +277,11 @@ impl StreamRecord {
     /// A heartbeat was sent.
     pub fn beat(&self, frame: HeartbeatFrame) {
         self.open.beat(frame);
+    }
+
+    /// The stream is about to end: its place is free before its client can see the end and come back.
+    pub fn leaves(&mut self) {
+        self.stream.permit = None;
     }
 
     /// The stream is over. Only the first call counts.

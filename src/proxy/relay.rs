@@ -500,6 +500,7 @@ impl Flow {
     /// Once the engine gave its end: writes what belongs behind a whole body, and tells when all is over.
     fn finished(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Option<Poll<EndReason>> {
         let reason = self.ended?;
+        self.record.leaves();
         scratch.pieces.clear();
         if !reason.is_clean() {
             return Some(self.torn(reason, cx, now));

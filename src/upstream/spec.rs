@@ -86,10 +86,10 @@ pub struct Http2Spec {
 
 impl Default for Http2Spec {
     /// 100 streams are what RFC 9113 section 6.5.2 wants a server to allow at least, and what most allow. 256 KiB are a round trip of
-    /// 10 ms at 200 Mbit/s, and bound what one slow client leaves lying here. 8 MiB are 32 such streams: fewer that stand still never
-    /// take the connection's window from the others.
+    /// 10 ms at 200 Mbit/s, and bound what one slow client leaves lying here. 25 MiB are 100 such streams: however many stand still,
+    /// they never take the connection's window from the others.
     fn default() -> Self {
-        Self { streams: 100, stream_window: 256 << 10, connection_window: 8 << 20 }
+        Self { streams: 100, stream_window: 256 << 10, connection_window: 25 << 20 }
     }
 }
 

@@ -91,7 +91,7 @@ const UPSTREAM: &[Key] = &[
 const H2: &[Key] = &[
     key("streams", Form::Value(Type::Number(1, defaults::MOST_STREAMS)), "100"),
     key("stream_window", Form::Value(Type::Size), "256KiB"),
-    key("connection_window", Form::Value(Type::Size), "8MiB"),
+    key("connection_window", Form::Value(Type::Size), "25MiB"),
 ];
 
 const SERVER: &[Key] =
