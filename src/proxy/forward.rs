@@ -64,10 +64,7 @@ impl Exchange<'_> {
         if body == Body::UntilClose {
             down.close_half();
         }
-        // Over HTTP/2 a reset with NO_ERROR tells the client that the rest is not wanted (RFC 9113 section 8.1).
-        if matches!(down, Downstream::Http1(_)) {
-            self.finish_upload(&mut upload).await;
-        }
+        self.finish_upload(&mut upload).await;
         if upload.is_complete() && head.keep_alive {
             response.release(&self.context.upstream, busy.server(), promised).await;
         }
