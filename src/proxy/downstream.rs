@@ -1,5 +1,5 @@
 //! The answering half towards a client: a Pingora session over HTTP/1, a stream of a connection over HTTP/2. What the client sends
-//! behind its head is not here but in [`super::request_body`], so that both directions run at once.
+//! behind its head is not here but in `request_body.rs`, so that both directions run at once.
 
 use std::net::Shutdown;
 use std::sync::Arc;

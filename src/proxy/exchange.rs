@@ -1,4 +1,4 @@
-//! One request and its response: admitted, asked ([`super::ask`]), and then forwarded (`forward.rs`), handed to the relay
+//! One request and its response: admitted, asked (`ask.rs`), and then forwarded (`forward.rs`), handed to the relay
 //! (`stream.rs`) or to a tunnel (`tunnel.rs`), or answered by ourselves.
 
 use std::net::IpAddr;
