@@ -133,7 +133,7 @@ async fn many_streams_at_once_do_not_mix() {
     for _ in 0..STREAMS {
         clients.push(Client::open(edge.address(), SUBSCRIBE).await.0);
     }
-    assert_eq!(edge.metric("ssedge_streams_open", "").await, STREAMS as f64);
+    edge.metric_becomes("ssedge_streams_open", "", STREAMS as f64).await;
     for (number, client) in clients.iter_mut().enumerate() {
         client.expects(format!("data: first {number}\n\n")).await;
         origin.open_gate();
