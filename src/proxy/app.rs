@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
@@ -98,6 +99,13 @@ impl App {
         }
     }
 
+    /// Counts and logs an answer of ours to what reached no route, in `total`.
+    pub(super) fn answered_without_route(&self, asked: Asked<'_>, status: u16, reason: &str, total: Duration) {
+        self.metrics.answered_without_route(StatusClass::of(status));
+        let (connect, first_byte) = (None, None);
+        self.log.request(&RequestLine { asked, status, reason: Some(reason), bytes: 0, connect, first_byte, total });
+    }
+
     async fn no_route(
         &self,
         mut down: Downstream,
@@ -109,26 +117,10 @@ impl App {
     ) -> After {
         let started = clock::now();
         let answered = reject::answer(&mut down, 404, None, keep_alive && !request.framing.has_body()).await;
-        self.metrics.answered_without_route(StatusClass::of(404));
         let head = down.head();
-        let asked = Asked {
-            client: address,
-            method: Some(request.method.as_str()),
-            host: head.headers.get(HOST).map(|host| host.as_bytes()),
-            path: Some(head.uri.path().as_bytes()),
-            route: None,
-            upstream: None,
-            server: None,
-        };
-        self.log.request(&RequestLine {
-            asked,
-            status: 404,
-            reason: Some("no route"),
-            bytes: 0,
-            connect: None,
-            first_byte: None,
-            total: clock::now().saturating_duration_since(started),
-        });
+        let host = head.headers.get(HOST).map(|host| host.as_bytes());
+        let asked = Asked::without_route(address, Some(request.method.as_str()), host, Some(head.uri.path().as_bytes()));
+        self.answered_without_route(asked, 404, "no route", clock::now().saturating_duration_since(started));
         match answered {
             Ok(()) => leave(down, upload, client),
             Err(_) => After::Gone,

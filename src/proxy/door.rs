@@ -20,8 +20,8 @@ use crate::admission::{self, Connections};
 use crate::clock;
 use crate::message::request_head::{self, RequestHead};
 use crate::message::{HeadEnd, HeadScanner, Refusal};
-use crate::telemetry::access_log::{Asked, RequestLine};
-use crate::telemetry::{ConnectionCap, StatusClass};
+use crate::telemetry::ConnectionCap;
+use crate::telemetry::access_log::Asked;
 use crate::transport::{Socket, Transport};
 
 /// Bytes read at a time while a head is incomplete.
@@ -225,26 +225,9 @@ impl Door {
     }
 
     async fn refuse(&self, mut socket: TcpStream, refusal: Refusal, head: &[u8], client: &Client) {
-        self.app.metrics.answered_without_route(StatusClass::of(refusal.status));
         let (method, path) = request_line(head);
-        let asked = Asked {
-            client: client.address.ip().to_canonical(),
-            method,
-            host: None,
-            path,
-            route: None,
-            upstream: None,
-            server: None,
-        };
-        self.app.log.request(&RequestLine {
-            asked,
-            status: refusal.status,
-            reason: Some(refusal.reason),
-            bytes: 0,
-            connect: None,
-            first_byte: None,
-            total: Duration::ZERO,
-        });
+        let asked = Asked::without_route(client.address.ip().to_canonical(), method, None, path);
+        self.app.answered_without_route(asked, refusal.status, refusal.reason, Duration::ZERO);
         let answer = reject::raw(refusal.status, refusal.reason);
         if let Ok(Ok(())) = tokio::time::timeout(self.settings.write_stall, socket.write_all(&answer)).await {
             linger(socket.into()).await;

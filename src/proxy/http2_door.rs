@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::{Builder, Connection, SendResponse};
-use http::Method;
 use pingora::http::RequestHeader;
 
 use super::app::App;
@@ -20,9 +19,8 @@ use super::reject;
 use super::request_body::RequestBody;
 use super::upload::Upload;
 use crate::clock;
-use crate::message::{Refusal, http2};
-use crate::telemetry::StatusClass;
-use crate::telemetry::access_log::{Asked, RequestLine};
+use crate::message::http2;
+use crate::telemetry::access_log::Asked;
 use crate::transport::Transport;
 
 /// Streams of one connection at once.
@@ -149,7 +147,9 @@ async fn serve_request(app: &App, client: Arc<Client>, (request, respond): Incom
             Box::pin(app.handle(down, upload, head, client)).await;
         }
         Err(refusal) => {
-            told(app, &client, &method, &path, refusal);
+            let peer = client.address.ip().to_canonical();
+            let asked = Asked::without_route(peer, Some(method.as_str()), None, Some(path.as_bytes()));
+            app.answered_without_route(asked, refusal.status, refusal.reason, Duration::ZERO);
             // Nothing of the head is believed: the answer needs none.
             let Ok(nothing) = RequestHeader::build(method, b"/", None) else { return };
             let mut down = Downstream::http2(nothing, respond, turns);
@@ -157,26 +157,4 @@ async fn serve_request(app: &App, client: Arc<Client>, (request, respond): Incom
             let _ = reject::answer(&mut down, refusal.status, Some(refusal.reason), false).await;
         }
     }
-}
-
-/// Counts and logs a head that is not forwarded.
-fn told(app: &App, client: &Client, method: &Method, path: &str, refusal: Refusal) {
-    app.metrics.answered_without_route(StatusClass::of(refusal.status));
-    app.log.request(&RequestLine {
-        asked: Asked {
-            client: client.address.ip().to_canonical(),
-            method: Some(method.as_str()),
-            host: None,
-            path: Some(path.as_bytes()),
-            route: None,
-            upstream: None,
-            server: None,
-        },
-        status: refusal.status,
-        reason: Some(refusal.reason),
-        bytes: 0,
-        connect: None,
-        first_byte: None,
-        total: Duration::ZERO,
-    });
 }

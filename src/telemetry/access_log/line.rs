@@ -26,6 +26,14 @@ pub struct Asked<'a> {
     pub server: Option<&'a str>,
 }
 
+impl<'a> Asked<'a> {
+    /// What reached no route, as far as it could be read.
+    #[must_use]
+    pub fn without_route(client: IpAddr, method: Option<&'a str>, host: Option<&'a [u8]>, path: Option<&'a [u8]>) -> Self {
+        Self { client, method, host, path, route: None, upstream: None, server: None }
+    }
+}
+
 /// An ordinary request or a refusal.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestLine<'a> {
