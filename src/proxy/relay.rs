@@ -1,86 +1,49 @@
 //! The relay of one event stream: drives a [`StreamState`] between two raw ends, detached from Pingora's sessions: the client's
-//! (`client_end.rs`) and the server's, each over HTTP/1 or HTTP/2. It is the only code that waits for a stream's bytes, and the only
+//! (`client_end.rs`) and the server's (`server_end.rs`), each over HTTP/1 or HTTP/2. It is the only code that waits for a stream's bytes, and the only
 //! timer of a stream runs here. Where the request's body is still on its way, it moves that too.
 //!
 //! A future by hand, since tens of thousands of them are idle: no buffer while nothing is in transit, one sleep in place, and the
 //! buffers of a read are the worker's, not the stream's. In steady state an event costs one read and one write.
 
-use std::cell::RefCell;
 use std::future::Future;
-use std::io;
-use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::RecvStream;
 use pin_project_lite::pin_project;
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
 
-use super::door::linger;
-use super::downstream::{ClientStream, LAST_WORDS};
+use super::downstream::ClientStream;
 use super::record::StreamRecord;
 use super::server_response::ServerStream;
 use super::upload::Upload;
 use crate::clock;
 use crate::drain::{Order, StreamGuard};
-use crate::message::framing::{self, Decoder, Framing};
+use crate::message::framing::{self, Framing};
 use crate::message::gunzip::Gunzip;
 use crate::sse::Frame;
 use crate::stream::{Action, ClientEnd, EndReason, StreamState, UpstreamEnd};
 use crate::telemetry::HeartbeatFrame;
-use crate::transport::Wire;
-use crate::upstream::Http2Lease;
 
 mod client_end;
+mod ending;
+mod scratch;
+mod server_end;
+mod unsent;
 mod unzip;
 
 pub(super) use client_end::reset_on_close;
 use client_end::{ClientSide, client_end, frame};
+use scratch::{Piece, Scratch, with_scratch};
+use server_end::{Read, ServerSide};
+use unsent::Unsent;
 use unzip::Unzip;
 
 /// Bytes of one read at most.
 const READ_SIZE: usize = 64 * 1024;
 /// Reads of one poll at most: the other streams of the worker wait meanwhile.
 const READS_PER_POLL: usize = 8;
-
-/// The buffers of a worker, shared by all its streams: nothing stays in them between two polls.
-#[derive(Default)]
-struct Scratch {
-    read: Vec<u8>,
-    /// Decoded from a coded stream.
-    plain: Vec<u8>,
-    payload: Vec<Range<usize>>,
-    actions: Vec<Action>,
-    pieces: Vec<Piece>,
-    out: Vec<u8>,
-}
-
-/// A part of what goes to the client.
-enum Piece {
-    /// Of the bytes just read.
-    Read(Range<usize>),
-    /// Of our own, or held before.
-    Own(Vec<u8>),
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
-impl Scratch {
-    /// As a poll needs it, also when the one before it panicked half-way.
-    fn reset(&mut self) {
-        self.read.resize(READ_SIZE, 0);
-        self.plain.clear();
-        self.payload.clear();
-        self.actions.clear();
-        self.pieces.clear();
-        self.out.clear();
-    }
-}
 
 pin_project! {
     /// One event stream in transit. Resolves when it is over; its end is recorded then, or when it is dropped.
@@ -124,9 +87,7 @@ struct Flow {
     state: StreamState,
     guard: StreamGuard,
     record: StreamRecord,
-    /// Taken from the upstream and not yet by the client, from `sent` on.
-    unsent: Vec<u8>,
-    sent: usize,
+    unsent: Unsent,
     /// Kept back by the engine.
     held: Vec<u8>,
     upload: Option<Box<Upload>>,
@@ -139,22 +100,11 @@ struct Flow {
     write_stall: Duration,
 }
 
-/// Where a stream is read from.
-enum ServerSide {
-    Http1 { wire: Wire, decoder: Decoder },
-    Http2 { body: RecvStream, _lease: Box<Http2Lease> },
-}
-
 impl Relay {
     /// Takes over a stream.
     #[must_use]
     pub fn new(parts: Parts, now: Instant) -> Self {
-        let (server, body_start) = match parts.server {
-            ServerStream::Http1(wire, start) => {
-                (ServerSide::Http1 { wire: wire.unshared(), decoder: Decoder::new(parts.server_framing) }, start)
-            }
-            ServerStream::Http2(body, lease) => (ServerSide::Http2 { body, _lease: lease }, Bytes::new()),
-        };
+        let (server, body_start) = ServerSide::new(parts.server, parts.server_framing);
         let flow = Flow {
             client: ClientSide::new(parts.client, parts.chunked),
             server,
@@ -162,8 +112,7 @@ impl Relay {
             state: parts.state,
             guard: parts.guard,
             record: parts.record,
-            unsent: Vec::new(),
-            sent: 0,
+            unsent: Unsent::default(),
             held: Vec::new(),
             upload: parts.upload,
             unzip: parts.gunzip.map(|gunzip| Box::new(Unzip::new(gunzip))),
@@ -182,10 +131,7 @@ impl Future for Relay {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let now = clock::now();
-        let over = SCRATCH.with_borrow_mut(|scratch| {
-            scratch.reset();
-            this.flow.run(cx, now, scratch)
-        });
+        let over = with_scratch(|scratch| this.flow.run(cx, now, scratch));
         if let Poll::Ready(reason) = over {
             this.flow.close(reason);
             return Poll::Ready(());
@@ -227,13 +173,13 @@ impl Flow {
             self.feed(&first, cx, now, scratch);
         }
         for _ in 0..READS_PER_POLL {
-            if self.is_backlogged() {
+            if !self.unsent.is_empty() {
                 self.send(cx, now, &[], false, scratch);
             }
             if let Some(over) = self.finished(cx, now, scratch) {
                 return over;
             }
-            if self.is_backlogged() || !self.state.wants_upstream() {
+            if !self.unsent.is_empty() || !self.state.wants_upstream() {
                 return Poll::Pending;
             }
             if self.unzip.as_ref().is_some_and(|unzip| unzip.has_work()) {
@@ -249,49 +195,23 @@ impl Flow {
 
     /// One read of the server.
     fn read(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Poll<()> {
-        match &mut self.server {
-            ServerSide::Http1 { wire, decoder } => {
-                let mut read = std::mem::take(&mut scratch.read);
-                let mut buffer = ReadBuf::new(&mut read);
-                let polled = Pin::new(wire).poll_read(cx, &mut buffer);
-                let n = buffer.filled().len();
-                match polled {
-                    Poll::Pending => {
-                        scratch.read = read;
-                        return Poll::Pending;
-                    }
-                    Poll::Ready(Ok(())) if n > 0 => self.feed(&read[..n], cx, now, scratch),
-                    Poll::Ready(Ok(())) if decoder.may_close() => self.server_ended(UpstreamEnd::Clean, cx, now, scratch),
-                    Poll::Ready(_) => self.server_ended(UpstreamEnd::Lost, cx, now, scratch),
-                }
-                scratch.read = read;
-            }
-            ServerSide::Http2 { body, .. } => match std::task::ready!(body.poll_data(cx)) {
-                Some(Ok(data)) => {
-                    // An error means that the stream is over, which the next read tells.
-                    let _ = body.flow_control().release_capacity(data.len());
-                    if let Some(unzip) = &mut self.unzip {
-                        unzip.push(&data);
-                    } else {
-                        self.feed_plain(&data, cx, now, scratch);
-                    }
-                }
-                Some(Err(_)) => self.server_ended(UpstreamEnd::Lost, cx, now, scratch),
-                None => {
-                    let how = match std::task::ready!(body.poll_trailers(cx)) {
-                        Ok(trailers) => {
-                            if let Some(trailers) = trailers {
-                                self.client.end_with(trailers);
-                            }
-                            UpstreamEnd::Clean
-                        }
-                        Err(_) => UpstreamEnd::Lost,
-                    };
-                    self.server_ended(how, cx, now, scratch);
-                }
+        let mut buffer = std::mem::take(&mut scratch.read);
+        let read = self.server.poll_read(cx, &mut buffer);
+        let done = read.map(|read| match read {
+            Read::Framed(n) => self.feed(&buffer[..n], cx, now, scratch),
+            Read::Plain(data) => match &mut self.unzip {
+                Some(unzip) => unzip.push(&data),
+                None => self.feed_plain(&data, cx, now, scratch),
             },
-        }
-        Poll::Ready(())
+            Read::End(how, trailers) => {
+                if let Some(trailers) = trailers {
+                    self.client.end_with(trailers);
+                }
+                self.server_ended(how, cx, now, scratch);
+            }
+        });
+        scratch.read = buffer;
+        done
     }
 
     /// Moves the request's body, if it is still on its way.
@@ -429,7 +349,7 @@ impl Flow {
     /// Writes what waits, then the pieces, as far as the client takes them, and tells the engine. With `verbatim` the pieces are all
     /// of `input`, whose framing serves the client as it is.
     fn send(&mut self, cx: &mut Context<'_>, now: Instant, input: &[u8], verbatim: bool, scratch: &mut Scratch) {
-        if scratch.pieces.is_empty() && !self.is_backlogged() {
+        if scratch.pieces.is_empty() && self.unsent.is_empty() {
             return;
         }
         let mut out = std::mem::take(&mut scratch.out);
@@ -441,115 +361,19 @@ impl Flow {
             &out
         };
         scratch.pieces.clear();
-        let result = self.write(cx, fresh);
+        let result = self.unsent.write(&mut self.client, cx, fresh);
         out.clear();
         scratch.out = out;
         match result {
             Ok(written) => {
-                if !self.is_backlogged() {
+                if self.unsent.is_empty() {
                     self.record.drained();
                 }
-                self.state.handle_written(written, self.is_backlogged(), now, &mut scratch.actions);
+                self.state.handle_written(written, !self.unsent.is_empty(), now, &mut scratch.actions);
             }
             Err(error) => self.state.handle_client_gone(client_end(&error), &mut scratch.actions),
         }
         self.carry_out(0, &[], scratch);
-    }
-
-    /// Writes `unsent`, then `fresh`; what the client does not take becomes `unsent`. Returns how much it took.
-    fn write(&mut self, cx: &mut Context<'_>, fresh: &[u8]) -> io::Result<usize> {
-        let mut written = 0;
-        while self.is_backlogged() {
-            match self.client.poll_write(cx, &self.unsent[self.sent..])? {
-                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(n) => {
-                    self.sent += n;
-                    written += n;
-                }
-                Poll::Pending => {
-                    self.unsent.extend_from_slice(fresh);
-                    return Ok(written);
-                }
-            }
-        }
-        if self.sent > 0 {
-            self.unsent = Vec::new();
-            self.sent = 0;
-        }
-        let mut rest = fresh;
-        while !rest.is_empty() {
-            match self.client.poll_write(cx, rest)? {
-                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(n) => {
-                    rest = &rest[n..];
-                    written += n;
-                }
-                Poll::Pending => {
-                    self.unsent = rest.to_vec();
-                    break;
-                }
-            }
-        }
-        Ok(written)
-    }
-
-    fn is_backlogged(&self) -> bool {
-        self.sent < self.unsent.len()
-    }
-
-    /// Once the engine gave its end: writes what belongs behind a whole body, and tells when all is over.
-    fn finished(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Option<Poll<EndReason>> {
-        let reason = self.ended?;
-        self.record.leaves();
-        scratch.pieces.clear();
-        if !reason.is_clean() {
-            return Some(self.torn(reason, cx, now));
-        }
-        let last = self.client.last_bytes();
-        if last.is_empty() {
-            return Some(Poll::Ready(reason));
-        }
-        let fresh = if self.closing_until.is_none() { last } else { &[] };
-        let until = *self.closing_until.get_or_insert(now + self.write_stall);
-        match self.write(cx, fresh) {
-            Err(_) => Some(Poll::Ready(EndReason::ClientGone)),
-            Ok(_) if !self.is_backlogged() => Some(Poll::Ready(reason)),
-            Ok(_) if until <= now => Some(Poll::Ready(EndReason::WriteStall)),
-            Ok(_) => Some(Poll::Pending),
-        }
-    }
-
-    /// The end is abnormal. A reset would overtake what the client was sent before: it waits for that to go out, for a while.
-    fn torn(&mut self, reason: EndReason, cx: &mut Context<'_>, now: Instant) -> Poll<EndReason> {
-        let Some(turn) = self.closing_behind.or_else(|| self.client.turn()) else { return Poll::Ready(reason) };
-        self.closing_behind = Some(turn);
-        let until = *self.closing_until.get_or_insert(now + LAST_WORDS);
-        if reason == EndReason::ClientGone || until <= now {
-            return Poll::Ready(reason);
-        }
-        self.client.poll_after(turn, cx).map(|()| reason)
-    }
-
-    /// The sockets close with `self`; but that of a client which is still sending stays for a while, or it would lose the end.
-    fn close(&mut self, reason: EndReason) {
-        self.client.close(reason);
-        let still_sends = self.upload.take().is_some() || self.client.has_unread();
-        if still_sends
-            && reason.is_clean()
-            && let Some(socket) = self.client.take_wire().and_then(Wire::into_own)
-        {
-            tokio::spawn(linger(socket));
-        }
-        self.record.ended(reason, Some(&self.state));
-    }
-}
-
-impl Piece {
-    fn bytes<'a>(&'a self, input: &'a [u8]) -> &'a [u8] {
-        match self {
-            Self::Read(range) => &input[range.clone()],
-            Self::Own(bytes) => bytes,
-        }
     }
 }
 

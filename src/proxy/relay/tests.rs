@@ -260,7 +260,7 @@ async fn the_drain_ends_it_with_the_final_chunk_and_a_cut_without() {
 /// The worker's buffers are taken out of their place during a poll; a panic there must not break the next stream.
 #[test]
 fn scratch_is_whole_again_after_a_panic() {
-    let mut scratch = super::Scratch::default();
+    let mut scratch = super::scratch::Scratch::default();
     scratch.reset();
     let read = std::mem::take(&mut scratch.read);
     scratch.actions.push(crate::stream::Action::Release);

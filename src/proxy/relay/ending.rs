@@ -1,0 +1,59 @@
+//! How a relay ends: what belongs behind a whole body, what a client must see of one that is not, and whose socket stays for a while.
+
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::Flow;
+use super::scratch::Scratch;
+use crate::proxy::door::linger;
+use crate::proxy::downstream::LAST_WORDS;
+use crate::stream::EndReason;
+use crate::transport::Wire;
+
+impl Flow {
+    /// Once the engine gave its end: writes what belongs behind a whole body, and tells when all is over.
+    pub(super) fn finished(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Option<Poll<EndReason>> {
+        let reason = self.ended?;
+        self.record.leaves();
+        scratch.pieces.clear();
+        if !reason.is_clean() {
+            return Some(self.torn(reason, cx, now));
+        }
+        let last = self.client.last_bytes();
+        if last.is_empty() {
+            return Some(Poll::Ready(reason));
+        }
+        let fresh = if self.closing_until.is_none() { last } else { &[] };
+        let until = *self.closing_until.get_or_insert(now + self.write_stall);
+        match self.unsent.write(&mut self.client, cx, fresh) {
+            Err(_) => Some(Poll::Ready(EndReason::ClientGone)),
+            Ok(_) if self.unsent.is_empty() => Some(Poll::Ready(reason)),
+            Ok(_) if until <= now => Some(Poll::Ready(EndReason::WriteStall)),
+            Ok(_) => Some(Poll::Pending),
+        }
+    }
+
+    /// The end is abnormal. A reset would overtake what the client was sent before: it waits for that to go out, for a while.
+    fn torn(&mut self, reason: EndReason, cx: &mut Context<'_>, now: Instant) -> Poll<EndReason> {
+        let Some(turn) = self.closing_behind.or_else(|| self.client.turn()) else { return Poll::Ready(reason) };
+        self.closing_behind = Some(turn);
+        let until = *self.closing_until.get_or_insert(now + LAST_WORDS);
+        if reason == EndReason::ClientGone || until <= now {
+            return Poll::Ready(reason);
+        }
+        self.client.poll_after(turn, cx).map(|()| reason)
+    }
+
+    /// The sockets close with `self`; but that of a client which is still sending stays for a while, or it would lose the end.
+    pub(super) fn close(&mut self, reason: EndReason) {
+        self.client.close(reason);
+        let still_sends = self.upload.take().is_some() || self.client.has_unread();
+        if still_sends
+            && reason.is_clean()
+            && let Some(socket) = self.client.take_wire().and_then(Wire::into_own)
+        {
+            tokio::spawn(linger(socket));
+        }
+        self.record.ended(reason, Some(&self.state));
+    }
+}

@@ -1,0 +1,47 @@
+//! What was taken from the upstream and not yet by the client: the backpressure of a stream. Nothing is allocated while nothing waits.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use super::client_end::ClientSide;
+
+/// Framed bytes that wait for the client.
+#[derive(Default)]
+pub(super) struct Unsent {
+    bytes: Vec<u8>,
+    /// So many of them are sent.
+    sent: usize,
+}
+
+impl Unsent {
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent == self.bytes.len()
+    }
+
+    /// Writes what waits, then `fresh`; what `client` does not take waits from now on. Returns how much it took.
+    pub(super) fn write(&mut self, client: &mut ClientSide, cx: &mut Context<'_>, fresh: &[u8]) -> io::Result<usize> {
+        let waited = write_some(client, cx, &self.bytes[self.sent..])?;
+        self.sent += waited;
+        if !self.is_empty() {
+            self.bytes.extend_from_slice(fresh);
+            return Ok(waited);
+        }
+        let written = write_some(client, cx, fresh)?;
+        *self = Self { bytes: fresh[written..].to_vec(), sent: 0 };
+        Ok(waited + written)
+    }
+}
+
+/// How much of `bytes` the client takes now.
+fn write_some(client: &mut ClientSide, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match client.poll_write(cx, &bytes[written..])? {
+            Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(n) => written += n,
+            Poll::Pending => break,
+        }
+    }
+    Ok(written)
+}
