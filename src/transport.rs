@@ -29,9 +29,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use crate::message::framing::{self, Decoder, Framing};
 
 mod socket;
+mod tls;
 mod wire;
 
 pub use socket::Socket;
+pub use tls::Tls;
 pub use wire::Wire;
 
 /// Finds a peer that is gone without a word within a minute and a half: heartbeats find dead clients, but nothing else finds a dead

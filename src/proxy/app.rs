@@ -135,9 +135,5 @@ pub(super) fn leave(down: Downstream, upload: Upload, client: Arc<Client>) -> Af
     let ahead = upload.into_ahead();
     let Some((wire, keeps)) = down.into_connection() else { return After::Gone };
     let Some(socket) = wire.unshared().into_own() else { return After::Gone };
-    match socket.into_tcp() {
-        Some(socket) if keeps && received => After::Next(socket, ahead, client),
-        Some(socket) => After::Linger(socket, client),
-        None => After::Gone,
-    }
+    if keeps && received { After::Next(socket, ahead, client) } else { After::Linger(socket, client) }
 }

@@ -194,9 +194,9 @@ impl Carrier {
             Self::None => Poll::Ready(Ok(())),
             Self::Http1 { socket, pending, sent, .. } => {
                 while *sent < pending.len() {
-                    let wrote = socket.poll_try(cx, Socket::poll_write_ready, |socket| socket.try_write(&pending[*sent..]));
-                    *sent += std::task::ready!(wrote)?;
+                    *sent += std::task::ready!(socket.poll_write_shared(cx, &pending[*sent..]))?;
                 }
+                std::task::ready!(socket.poll_flush_shared(cx))?;
                 // A burst is over: what it needed is given back.
                 *pending = Vec::new();
                 *sent = 0;

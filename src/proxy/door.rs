@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use pingora::protocols::http::v1::server::HttpSession;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::app::App;
-use super::downstream::Downstream;
+use super::downstream::{Downstream, LAST_WORDS};
+use super::listener::Listener;
 use super::record::Client;
 use super::request_body::RequestBody;
 use super::upload::Upload;
@@ -57,9 +57,9 @@ pub struct Door {
 #[derive(Debug)]
 pub enum After {
     /// The next request may come; its first bytes may be there already.
-    Next(TcpStream, Bytes, Arc<Client>),
+    Next(Socket, Bytes, Arc<Client>),
     /// It is to be closed, but the client may still be sending.
-    Linger(TcpStream, Arc<Client>),
+    Linger(Socket, Arc<Client>),
     /// It is closed, or belongs to a relay.
     Gone,
 }
@@ -85,7 +85,7 @@ impl Door {
     }
 
     /// Serves one connection to its end.
-    pub async fn serve(&self, socket: TcpStream, client: Client) {
+    pub async fn serve(&self, socket: Socket, client: Client) {
         let client = Arc::new(client);
         let http2 = tokio::select! {
             http2 = self.requests(socket, Arc::clone(&client)) => http2,
@@ -97,12 +97,15 @@ impl Door {
         }
     }
 
-    /// A connection from `address` was accepted; `None` if a cap is reached, and it is to be closed.
+    /// A connection from `address` was accepted at `listener`; `None` if a cap is reached, and it is to be closed.
     #[must_use]
-    pub fn admit(&self, address: SocketAddr) -> Option<Client> {
+    pub fn admit(&self, address: SocketAddr, listener: &Arc<Listener>) -> Option<Client> {
         let peer = address.ip().to_canonical();
         match self.connections.try_acquire(peer, self.app.trusted.contains(peer)) {
-            Ok(permit) => Some(Client::new(address, self.app.metrics.open_connection(), permit, self.app.drain.guard())),
+            Ok(permit) => {
+                let listener = Arc::clone(listener);
+                Some(Client::new(address, listener, self.app.metrics.open_connection(), permit, self.app.drain.guard()))
+            }
             Err(refusal) => {
                 let cap = if refusal == admission::Refusal::Client { ConnectionCap::Client } else { ConnectionCap::Total };
                 self.app.metrics.connection_refused(cap);
@@ -113,14 +116,17 @@ impl Door {
     }
 
     /// One HTTP/1 request after the other. A connection that begins with HTTP/2 is given back, with what was read of it.
-    async fn requests(&self, mut socket: TcpStream, mut client: Arc<Client>) -> Option<(TcpStream, Bytes)> {
+    async fn requests(&self, mut socket: Socket, mut client: Arc<Client>) -> Option<(Socket, Bytes)> {
         let mut ahead = BytesMut::new();
         let mut first_wait = self.settings.request_head;
         let mut is_first = true;
         loop {
             let (head, head_bytes) = match self.read_head(&mut socket, &mut ahead, first_wait).await {
                 Ok(head) => head,
-                Err(NoRequest::Quiet) => return None,
+                Err(NoRequest::Quiet) => {
+                    farewell(socket).await;
+                    return None;
+                }
                 Err(NoRequest::Http2) if is_first => return Some((socket, ahead.freeze())),
                 Err(NoRequest::Http2) => {
                     self.refuse(socket, LATE_PREFACE, &ahead, &client).await;
@@ -156,7 +162,7 @@ impl Door {
                     first_wait = self.settings.keep_alive;
                 }
                 After::Linger(socket, _client) => {
-                    linger(socket.into()).await;
+                    linger(socket).await;
                     return None;
                 }
                 After::Gone => return None,
@@ -167,7 +173,7 @@ impl Door {
     /// Reads and judges the next head, and says how long it is. It stays in `ahead`, with whatever came after it.
     async fn read_head(
         &self,
-        socket: &mut TcpStream,
+        socket: &mut Socket,
         ahead: &mut BytesMut,
         first_wait: Duration,
     ) -> Result<(RequestHead, usize), NoRequest> {
@@ -206,7 +212,7 @@ impl Door {
         }
     }
 
-    async fn read_more(&self, socket: &mut TcpStream, ahead: &mut BytesMut, deadline: Instant) -> Result<(), NoRequest> {
+    async fn read_more(&self, socket: &mut Socket, ahead: &mut BytesMut, deadline: Instant) -> Result<(), NoRequest> {
         ahead.reserve(HEAD_READ);
         let read = tokio::select! {
             biased;
@@ -224,13 +230,13 @@ impl Door {
         }
     }
 
-    async fn refuse(&self, mut socket: TcpStream, refusal: Refusal, head: &[u8], client: &Client) {
+    async fn refuse(&self, mut socket: Socket, refusal: Refusal, head: &[u8], client: &Client) {
         let (method, path) = request_line(head);
         let asked = Asked::without_route(client.address.ip().to_canonical(), method, None, path);
         self.app.answered_without_route(asked, refusal.status, refusal.reason, Duration::ZERO);
         let answer = reject::raw(refusal.status, refusal.reason);
         if let Ok(Ok(())) = tokio::time::timeout(self.settings.write_stall, socket.write_all(&answer)).await {
-            linger(socket.into()).await;
+            linger(socket).await;
         }
     }
 }
@@ -245,14 +251,20 @@ fn request_line(head: &[u8]) -> (Option<&str>, Option<&[u8]>) {
 }
 
 /// Waits without a buffer: idle connections are many.
-async fn first_bytes(socket: &TcpStream, ahead: &mut BytesMut) -> std::io::Result<usize> {
-    loop {
-        socket.readable().await?;
-        ahead.reserve(HEAD_READ);
-        match socket.try_read_buf(ahead) {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => *ahead = BytesMut::new(),
-            read => return read,
-        }
+async fn first_bytes(socket: &Socket, ahead: &mut BytesMut) -> std::io::Result<usize> {
+    std::future::poll_fn(|cx| {
+        let mut buffer = [0; HEAD_READ];
+        let n = std::task::ready!(socket.poll_read_shared(cx, &mut buffer))?;
+        ahead.extend_from_slice(&buffer[..n]);
+        std::task::Poll::Ready(Ok(n))
+    })
+    .await
+}
+
+/// Closes a connection on which nothing is under way: over TLS with a word, without which it would look cut (RFC 8446 section 6.1).
+async fn farewell(mut socket: Socket) {
+    if socket.is_tls() {
+        let _ = tokio::time::timeout(LAST_WORDS, socket.shutdown()).await;
     }
 }
 

@@ -1,7 +1,6 @@
 //! The answering half towards a client: a Pingora session over HTTP/1, a stream of a connection over HTTP/2. What the client sends
 //! behind its head is not here but in `request_body.rs`, so that both directions run at once.
 
-use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use h2::{Reason, SendStream};
 use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::v1::server::HttpSession;
-use socket2::SockRef;
 
 use super::http2_turns::Turns;
 use super::http2_write::poll_send;
@@ -218,10 +216,11 @@ impl Downstream {
     }
 
     /// Closes our half of the connection: the end of a body that nothing else ends, and that waits for nothing the client still sends.
-    pub fn close_half(&self) {
+    pub async fn close_half(&self) {
         if let Self::Http1(client) = self {
+            let closed = std::future::poll_fn(|cx| client.socket.poll_close_write(cx));
             // Who is gone already needs no end.
-            let _ = SockRef::from(&*client.socket).shutdown(Shutdown::Write);
+            let _ = tokio::time::timeout(LAST_WORDS, closed).await;
         }
     }
 

@@ -62,7 +62,7 @@ impl Exchange<'_> {
         }
         down.set_reset_on_close(false);
         if body == Body::UntilClose {
-            down.close_half();
+            down.close_half().await;
         }
         self.finish_upload(&mut upload).await;
         if upload.is_complete() && head.keep_alive {

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`door`] | the connection before Pingora: deadlines, raw heads, keep-alive |
 //! | `http2_door` | a connection that speaks HTTP/2 |
+//! | [`listener`] | what holds for all connections of one listener |
 //! | [`app`] | one request: route, exchange |
 //! | [`exchange`] | one request and its response |
 //! | `ask` | choose a server, send, read heads |
@@ -35,6 +36,7 @@ mod forward;
 mod http2_door;
 mod http2_turns;
 mod http2_write;
+pub mod listener;
 pub mod record;
 pub mod reject;
 pub mod relay;
@@ -46,3 +48,4 @@ mod upload;
 
 pub use app::{App, RouteContext};
 pub use door::{Door, DoorSettings};
+pub use listener::Listener;

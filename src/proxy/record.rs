@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::Method;
 
+use super::listener::Listener;
 use crate::admission::{ConnectionPermit, Permit};
 use crate::client_id::ClientKey;
 use crate::clock;
@@ -22,6 +23,8 @@ use crate::upstream::{BusyGuard, Server};
 pub struct Client {
     /// The peer's address: the client's own, or that of a proxy in front of us.
     pub address: SocketAddr,
+    /// Where it came in.
+    pub listener: Arc<Listener>,
     _open: OpenConnection,
     _permit: ConnectionPermit,
     _guard: Guard,
@@ -30,8 +33,8 @@ pub struct Client {
 impl Client {
     /// A connection was accepted.
     #[must_use]
-    pub fn new(address: SocketAddr, open: OpenConnection, permit: ConnectionPermit, guard: Guard) -> Self {
-        Self { address, _open: open, _permit: permit, _guard: guard }
+    pub fn new(address: SocketAddr, listener: Arc<Listener>, open: OpenConnection, permit: ConnectionPermit, guard: Guard) -> Self {
+        Self { address, listener, _open: open, _permit: permit, _guard: guard }
     }
 }
 

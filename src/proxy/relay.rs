@@ -112,7 +112,7 @@ impl Relay {
             state: parts.state,
             guard: parts.guard,
             record: parts.record,
-            unsent: Unsent::default(),
+            unsent: Unsent::new(),
             held: Vec::new(),
             upload: parts.upload,
             unzip: parts.gunzip.map(|gunzip| Box::new(Unzip::new(gunzip))),

@@ -2,14 +2,12 @@
 //! have closed, one breaks, or neither speaks for `timeouts.tunnel_idle`. Nothing is known of what they mean, so a drain can only wait
 //! for them, up to its deadline.
 
-use std::io;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use socket2::SockRef;
-use tokio::io::Interest;
 
 use super::ask::Answered;
 use super::door::After;
@@ -151,30 +149,29 @@ async fn pump(from: &Socket, to: &Socket, first: Bytes, meter: &Meter, count: &A
     drop(first);
     let mut buffer = Vec::new();
     loop {
-        from.ready(Interest::READABLE).await.map_err(|_| Broken::Source)?;
-        buffer.resize(READ_SIZE, 0);
-        match from.try_read(&mut buffer) {
+        let read = poll_fn(|cx| {
+            buffer.resize(READ_SIZE, 0);
+            let read = from.poll_read_shared(cx, &mut buffer);
+            if read.is_pending() {
+                // Nothing is held while nothing comes.
+                buffer = Vec::new();
+            }
+            read
+        });
+        match read.await {
             Ok(0) => break,
             Ok(n) => send(to, &buffer[..n], meter, count).await?,
-            // Nothing is held while nothing comes.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => buffer = Vec::new(),
             Err(_) => return Err(Broken::Source),
         }
     }
-    SockRef::from(to).shutdown(std::net::Shutdown::Write).map_err(|_| Broken::Target)
+    poll_fn(|cx| to.poll_close_write(cx)).await.map_err(|_| Broken::Target)
 }
 
 async fn send(to: &Socket, mut bytes: &[u8], meter: &Meter, count: &AtomicU64) -> Result<(), Broken> {
     while !bytes.is_empty() {
-        to.ready(Interest::WRITABLE).await.map_err(|_| Broken::Target)?;
-        match to.try_write(bytes) {
-            Ok(n) => {
-                bytes = &bytes[n..];
-                meter.count(count, n);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return Err(Broken::Target),
-        }
+        let n = poll_fn(|cx| to.poll_write_shared(cx, bytes)).await.map_err(|_| Broken::Target)?;
+        bytes = &bytes[n..];
+        meter.count(count, n);
     }
-    Ok(())
+    poll_fn(|cx| to.poll_flush_shared(cx)).await.map_err(|_| Broken::Target)
 }

@@ -25,8 +25,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes connections.
 pub(super) trait Accept: Send + Sync + 'static {
-    /// Starts to serve one; must not block.
-    fn accept(&self, socket: TcpStream, address: SocketAddr);
+    /// Starts to serve one that came to the listening socket at that position; must not block.
+    fn accept(&self, socket: TcpStream, address: SocketAddr, listener: usize);
 }
 
 /// Listening sockets and who takes their connections.
@@ -73,10 +73,10 @@ impl<A: Accept> ListenService<A> {
 impl<A: Accept> Service for ListenService<A> {
     async fn start_service(&mut self, _fds: Option<ListenFds>, _shutdown: ShutdownWatch, _listeners_per_fd: usize) {
         let mut loops = tokio::task::JoinSet::new();
-        for listener in self.listeners.drain(..) {
+        for (position, listener) in self.listeners.drain(..).enumerate() {
             match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => {
-                    loops.spawn(accept_loop(listener, Arc::clone(&self.acceptor), self.stop.clone()));
+                    loops.spawn(accept_loop(listener, position, Arc::clone(&self.acceptor), self.stop.clone()));
                 }
                 Err(error) => tracing::error!(service = self.name, %error, "a listening socket cannot be used"),
             }
@@ -93,7 +93,12 @@ impl<A: Accept> Service for ListenService<A> {
     }
 }
 
-async fn accept_loop<A: Accept>(listener: tokio::net::TcpListener, acceptor: Arc<A>, mut stop: watch::Receiver<bool>) {
+async fn accept_loop<A: Accept>(
+    listener: tokio::net::TcpListener,
+    position: usize,
+    acceptor: Arc<A>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut failing = false;
     loop {
         let accepted = tokio::select! {
@@ -104,7 +109,7 @@ async fn accept_loop<A: Accept>(listener: tokio::net::TcpListener, acceptor: Arc
         match accepted {
             Ok((socket, address)) => {
                 failing = false;
-                acceptor.accept(socket, address);
+                acceptor.accept(socket, address, position);
             }
             Err(error) if is_the_clients_fault(&error) => {}
             Err(error) => {
@@ -118,7 +123,7 @@ async fn accept_loop<A: Accept>(listener: tokio::net::TcpListener, acceptor: Arc
     // Closing the socket would reset those that the kernel has accepted for us already.
     for _ in 0..BACKLOG {
         match tokio::time::timeout(Duration::ZERO, listener.accept()).await {
-            Ok(Ok((socket, address))) => acceptor.accept(socket, address),
+            Ok(Ok((socket, address))) => acceptor.accept(socket, address, position),
             Ok(Err(_)) | Err(_) => return,
         }
     }

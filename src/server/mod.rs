@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::drain::Drain;
-use crate::proxy::Door;
+use crate::proxy::{Door, Listener};
 use crate::telemetry::AccessLog;
 use crate::telemetry::access_log::AccessLogError;
 
@@ -112,6 +112,7 @@ impl Bound {
         let log = Arc::new(log);
         let drain = Drain::new();
         let Wired { door, metrics, upstreams } = wiring::wire(config, descriptors, &drain, &log).map_err(StartError::Metrics)?;
+        let edge = EdgeDoor { door, listeners: wiring::listeners(&listeners) };
         let leaving = Leaving::new(drain.clone(), Arc::clone(&metrics), Arc::clone(&log), drain_spec, Box::new(ready));
 
         // Work on a connection never leaves its runtime; Pingora makes one for each service.
@@ -122,21 +123,26 @@ impl Bound {
             server.add_service(ListenService::new("admin", vec![listener], Some(1), leaving.process_over(), app));
         }
         server.add_service(UpstreamService::new(upstreams, leaving.process_over()));
-        server.add_service(ListenService::new("edge", listeners, None, leaving.listeners_close(), EdgeDoor(door)));
+        server.add_service(ListenService::new("edge", listeners, None, leaving.listeners_close(), edge));
         server.run(RunArgs { shutdown_signal: Box::new(leaving) });
         Ok(())
     }
 }
 
 /// Clients.
-struct EdgeDoor(Arc<Door>);
+struct EdgeDoor {
+    door: Arc<Door>,
+    /// By the position of their socket.
+    listeners: Vec<Arc<Listener>>,
+}
 
 impl Accept for EdgeDoor {
-    fn accept(&self, socket: TcpStream, address: SocketAddr) {
+    fn accept(&self, socket: TcpStream, address: SocketAddr, listener: usize) {
+        let Some(listener) = self.listeners.get(listener) else { return };
         // Counted from here on: the process must not leave before the task has run.
-        let Some(client) = self.0.admit(address) else { return };
-        let door = Arc::clone(&self.0);
-        tokio::spawn(async move { door.serve(socket, client).await });
+        let Some(client) = self.door.admit(address, listener) else { return };
+        let door = Arc::clone(&self.door);
+        tokio::spawn(async move { door.serve(socket.into(), client).await });
     }
 }
 
@@ -151,7 +157,7 @@ struct AdminDoor {
 }
 
 impl Accept for AdminDoor {
-    fn accept(&self, socket: TcpStream, _address: SocketAddr) {
+    fn accept(&self, socket: TcpStream, _address: SocketAddr, _listener: usize) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
         let app = Arc::clone(&self.app);
         tokio::spawn(tokio::time::timeout(ADMIN_PATIENCE, async move {

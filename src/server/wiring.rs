@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use crate::admission::{Admission, Connections};
 use crate::affinity::Sealer;
 use crate::config::{self, Config, LogSpec};
 use crate::drain::Drain;
-use crate::proxy::{App, Door, DoorSettings, RouteContext};
+use crate::proxy::{App, Door, DoorSettings, Listener, RouteContext};
 use crate::telemetry::access_log::{AccessLog, AccessLogError, Sink};
 use crate::telemetry::logging;
 use crate::telemetry::{Labels, Metrics};
@@ -72,6 +73,11 @@ pub(super) fn wire(
     };
     let door = Arc::new(Door::new(settings, connections, Arc::new(app)));
     Ok(Wired { door, metrics, upstreams: upstreams.into_values().collect() })
+}
+
+/// What holds for the connections of each listening socket.
+pub(super) fn listeners(sockets: &[TcpListener]) -> Vec<Arc<Listener>> {
+    sockets.iter().filter_map(|socket| socket.local_addr().ok()).map(|address| Arc::new(Listener { address })).collect()
 }
 
 /// How many connections of clients are taken at once; says so where the kernel's limit is too low for what is wanted.

@@ -1,101 +1,81 @@
-//! A connected socket of either kind. It is the operating system's and nothing else: no buffer, no state, no policy.
+//! A connection of any kind: the operating system's sockets, bare or under TLS. No policy.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// A TCP or unix stream socket. Clients come by TCP only; a server may be behind either.
+use super::Tls;
+
+/// A connected stream: a TCP or unix socket, or TLS over one of them.
+///
+/// All of it works by shared reference too, for one who writes while another reads. Both belong to one task, since each direction keeps
+/// one waker.
 #[derive(Debug)]
 pub enum Socket {
     /// Over IP.
     Tcp(TcpStream),
     /// On this machine.
     Unix(UnixStream),
+    /// Encrypted.
+    Tls(Box<Tls>),
 }
 
 impl Socket {
-    /// The TCP socket that it is; `None` when it is a unix socket.
+    /// Whether what goes over it is encrypted.
     #[must_use]
-    pub fn into_tcp(self) -> Option<TcpStream> {
-        match self {
-            Self::Tcp(socket) => Some(socket),
-            Self::Unix(_) => None,
-        }
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
-}
 
-/// What works by shared reference, for one who writes while another reads.
-impl Socket {
-    /// As tokio's own.
-    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Reads what is there; 0 is the end.
+    pub fn poll_read_shared(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(socket) => socket.poll_read_ready(cx),
-            Self::Unix(socket) => socket.poll_read_ready(cx),
+            Self::Tcp(socket) => poll_try(|| socket.poll_read_ready(cx), || socket.try_read(buf)),
+            Self::Unix(socket) => poll_try(|| socket.poll_read_ready(cx), || socket.try_read(buf)),
+            Self::Tls(tls) => tls.poll_read(cx, buf),
         }
     }
 
-    /// As tokio's own.
-    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Writes what fits. Of TLS, what was taken may still wait for [`Self::poll_flush_shared`].
+    pub fn poll_write_shared(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(socket) => socket.poll_write_ready(cx),
-            Self::Unix(socket) => socket.poll_write_ready(cx),
-        }
-    }
-
-    /// Tries until it would block, then waits to be ready, by `ready`.
-    pub fn poll_try<T>(
-        &self,
-        cx: &mut Context<'_>,
-        ready: impl Fn(&Self, &mut Context<'_>) -> Poll<io::Result<()>>,
-        mut attempt: impl FnMut(&Self) -> io::Result<T>,
-    ) -> Poll<io::Result<T>> {
-        loop {
-            std::task::ready!(ready(self, cx))?;
-            match attempt(self) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
-            }
-        }
-    }
-
-    /// Reads what is there.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] when nothing is, or the operating system's.
-    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(socket) => socket.try_read(buf),
-            Self::Unix(socket) => socket.try_read(buf),
-        }
-    }
-
-    /// Writes what fits.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] when nothing does, or the operating system's.
-    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(socket) => socket.try_write(buf),
-            Self::Unix(socket) => socket.try_write(buf),
+            Self::Tcp(socket) => poll_try(|| socket.poll_write_ready(cx), || socket.try_write(buf)),
+            Self::Unix(socket) => poll_try(|| socket.poll_write_ready(cx), || socket.try_write(buf)),
+            Self::Tls(tls) => tls.poll_write(cx, buf),
         }
     }
 
     /// The same for several pieces.
-    ///
-    /// # Errors
-    /// As [`Self::try_write`].
-    pub fn try_write_vectored(&self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    pub fn poll_write_vectored_shared(&self, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(socket) => socket.try_write_vectored(bufs),
-            Self::Unix(socket) => socket.try_write_vectored(bufs),
+            Self::Tcp(socket) => poll_try(|| socket.poll_write_ready(cx), || socket.try_write_vectored(bufs)),
+            Self::Unix(socket) => poll_try(|| socket.poll_write_ready(cx), || socket.try_write_vectored(bufs)),
+            Self::Tls(tls) => tls.poll_write_vectored(cx, bufs),
         }
     }
 
-    /// Waits until the socket is as `interest` says.
+    /// Ready once the operating system has all that was written. It keeps nothing back of a plain socket.
+    pub fn poll_flush_shared(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(tls) => tls.poll_flush(cx),
+        }
+    }
+
+    /// Closes for writing; TLS says so first (RFC 8446 section 6.1).
+    pub fn poll_close_write(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(SockRef::from(self).shutdown(std::net::Shutdown::Write)),
+            Self::Tls(tls) => tls.poll_close_write(cx),
+        }
+    }
+
+    /// Waits until the socket below is as `interest` says.
     ///
     /// # Errors
     /// When the runtime is going down.
@@ -103,6 +83,18 @@ impl Socket {
         match self {
             Self::Tcp(socket) => socket.ready(interest).await.map(drop),
             Self::Unix(socket) => socket.ready(interest).await.map(drop),
+            Self::Tls(tls) => Box::pin(tls.plain().ready(interest)).await,
+        }
+    }
+}
+
+/// Tries until it would block, then waits to be ready.
+fn poll_try<T>(mut ready: impl FnMut() -> Poll<io::Result<()>>, mut attempt: impl FnMut() -> io::Result<T>) -> Poll<io::Result<T>> {
+    loop {
+        std::task::ready!(ready())?;
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return Poll::Ready(done),
         }
     }
 }
@@ -124,6 +116,7 @@ impl AsFd for Socket {
         match self {
             Self::Tcp(socket) => socket.as_fd(),
             Self::Unix(socket) => socket.as_fd(),
+            Self::Tls(tls) => tls.plain().as_fd(),
         }
     }
 }
@@ -139,6 +132,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(tls.get_mut()).poll_read(cx, buf),
         }
     }
 }
@@ -148,6 +142,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, buf),
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, buf),
+            Self::Tls(tls) => Pin::new(tls.get_mut()).poll_write(cx, buf),
         }
     }
 
@@ -155,27 +150,19 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
             Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+            Self::Tls(tls) => Pin::new(tls.get_mut()).poll_write_vectored(cx, bufs),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(socket) => socket.is_write_vectored(),
-            Self::Unix(socket) => socket.is_write_vectored(),
-        }
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
-            Self::Unix(socket) => Pin::new(socket).poll_flush(cx),
-        }
+        self.poll_flush_shared(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
-            Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
-        }
+        self.poll_close_write(cx)
     }
 }

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Socket;
@@ -78,7 +77,7 @@ impl AsyncRead for Wire {
             Self::Own(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Shared(socket) => {
                 let unfilled = buf.initialize_unfilled();
-                let n = std::task::ready!(socket.poll_try(cx, Socket::poll_read_ready, |socket| socket.try_read(unfilled)))?;
+                let n = std::task::ready!(socket.poll_read_shared(cx, unfilled))?;
                 buf.advance(n);
                 Poll::Ready(Ok(()))
             }
@@ -90,14 +89,14 @@ impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Own(socket) => Pin::new(socket).poll_write(cx, buf),
-            Self::Shared(socket) => socket.poll_try(cx, Socket::poll_write_ready, |socket| socket.try_write(buf)),
+            Self::Shared(socket) => socket.poll_write_shared(cx, buf),
         }
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Own(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
-            Self::Shared(socket) => socket.poll_try(cx, Socket::poll_write_ready, |socket| socket.try_write_vectored(bufs)),
+            Self::Shared(socket) => socket.poll_write_vectored_shared(cx, bufs),
         }
     }
 
@@ -105,12 +104,11 @@ impl AsyncWrite for Wire {
         true
     }
 
-    /// The operating system keeps nothing back that could be flushed.
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket().poll_flush_shared(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(self.socket()).shutdown(std::net::Shutdown::Write))
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket().poll_close_write(cx)
     }
 }

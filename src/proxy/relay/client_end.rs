@@ -107,6 +107,22 @@ impl ClientSide {
         }
     }
 
+    /// Ready once all that was written is on its way.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Http1 { wire, .. } => wire.socket().poll_flush_shared(cx),
+            Self::Http2 { .. } | Self::Gone => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Behind a whole body: ready once TLS has told the client so, without which it may take the body for torn (RFC 9112 section 9.8).
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Http1 { wire, .. } if wire.socket().is_tls() => wire.socket().poll_close_write(cx),
+            Self::Http1 { .. } | Self::Http2 { .. } | Self::Gone => Poll::Ready(Ok(())),
+        }
+    }
+
     /// What is written behind a whole body.
     pub(super) fn last_bytes(&self) -> &'static [u8] {
         if self.is_chunked() { LAST_CHUNK } else { &[] }

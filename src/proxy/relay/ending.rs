@@ -19,17 +19,18 @@ impl Flow {
         if !reason.is_clean() {
             return Some(self.torn(reason, cx, now));
         }
-        let last = self.client.last_bytes();
-        if last.is_empty() {
-            return Some(Poll::Ready(reason));
-        }
-        let fresh = if self.closing_until.is_none() { last } else { &[] };
+        let fresh = if self.closing_until.is_none() { self.client.last_bytes() } else { &[] };
         let until = *self.closing_until.get_or_insert(now + self.write_stall);
-        match self.unsent.write(&mut self.client, cx, fresh) {
-            Err(_) => Some(Poll::Ready(EndReason::ClientGone)),
-            Ok(_) if self.unsent.is_empty() => Some(Poll::Ready(reason)),
-            Ok(_) if until <= now => Some(Poll::Ready(EndReason::WriteStall)),
-            Ok(_) => Some(Poll::Pending),
+        let closed = match self.unsent.write(&mut self.client, cx, fresh) {
+            Ok(_) if self.unsent.is_empty() => self.client.poll_close(cx),
+            Ok(_) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        };
+        match closed {
+            Poll::Ready(Ok(())) => Some(Poll::Ready(reason)),
+            Poll::Ready(Err(_)) => Some(Poll::Ready(EndReason::ClientGone)),
+            Poll::Pending if until <= now => Some(Poll::Ready(EndReason::WriteStall)),
+            Poll::Pending => Some(Poll::Pending),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::client_id::{self, ClientPolicy, ClientSource};
 use crate::clock;
 use crate::drain::Drain;
 use crate::message::framing::Framing;
+use crate::proxy::Listener;
 use crate::proxy::downstream::ClientStream;
 use crate::proxy::record::{Client, Request, RequestRecord, StreamRecord};
 use crate::proxy::server_response::ServerStream;
@@ -56,7 +57,7 @@ fn record(address: SocketAddr, metrics: &Arc<Metrics>, drain: &Drain, now: Insta
     };
     let server = Upstream::new(Arc::new(spec)).pick(&Pick::default(), now).expect("it is up");
     let permit = Connections::new(None, None).try_acquire(address.ip(), false).expect("no cap");
-    let client = Arc::new(Client::new(address, metrics.open_connection(), permit, drain.guard()));
+    let client = Arc::new(Client::new(address, Arc::new(Listener { address }), metrics.open_connection(), permit, drain.guard()));
     let request = Request {
         client: address.ip(),
         method: http::Method::GET,

@@ -6,29 +6,36 @@ use std::task::{Context, Poll};
 use super::client_end::ClientSide;
 
 /// Framed bytes that wait for the client.
-#[derive(Default)]
 pub(super) struct Unsent {
     bytes: Vec<u8>,
     /// So many of them are sent.
     sent: usize,
+    /// All are, but TLS still holds some of them.
+    flushing: bool,
 }
 
 impl Unsent {
+    /// Before anything waits, but the response's head, which TLS may still hold.
+    pub(super) fn new() -> Self {
+        Self { bytes: Vec::new(), sent: 0, flushing: true }
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.sent == self.bytes.len()
+        self.sent == self.bytes.len() && !self.flushing
     }
 
     /// Writes what waits, then `fresh`; what `client` does not take waits from now on. Returns how much it took.
     pub(super) fn write(&mut self, client: &mut ClientSide, cx: &mut Context<'_>, fresh: &[u8]) -> io::Result<usize> {
         let waited = write_some(client, cx, &self.bytes[self.sent..])?;
         self.sent += waited;
-        if !self.is_empty() {
+        if self.sent < self.bytes.len() {
             self.bytes.extend_from_slice(fresh);
             return Ok(waited);
         }
         let written = write_some(client, cx, fresh)?;
-        *self = Self { bytes: fresh[written..].to_vec(), sent: 0 };
+        let flushing = client.poll_flush(cx)?.is_pending();
+        *self = Self { bytes: fresh[written..].to_vec(), sent: 0, flushing };
         Ok(waited + written)
     }
 }

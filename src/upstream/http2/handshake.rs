@@ -67,6 +67,7 @@ fn prepare(socket: &Socket) -> io::Result<()> {
     match socket {
         Socket::Tcp(tcp) => SockRef::from(tcp).set_tcp_user_timeout(Some(UNACKNOWLEDGED)),
         Socket::Unix(_) => Ok(()),
+        Socket::Tls(tls) => prepare(tls.plain()),
     }
 }
 
