@@ -20,7 +20,8 @@
 //! | [`drain`] | from serving to closed: who still runs and who must end when |
 //! | [`telemetry`] | metrics and logs |
 //! | [`config`] | YAML in, a configuration that cannot be wrong out |
-//! | [`transport`] | the TCP connections under the HTTP sessions |
+//! | [`tls`] | certificates and keys: files in, settings out, reloaded |
+//! | [`transport`] | the connections under the HTTP sessions |
 //! | [`proxy`] | the Pingora shell: door, exchange, relay |
 //! | [`admin`] | `/metrics`, `/healthz`, `/readyz` |
 //! | [`server`] | wiring: listeners, services, signals |
@@ -46,5 +47,6 @@ pub mod server;
 pub mod sse;
 pub mod stream;
 pub mod telemetry;
+pub mod tls;
 pub mod transport;
 pub mod upstream;

@@ -28,6 +28,7 @@ struct Row {
 const TABLE: &[Row] = &[
     Row { module: "sse", may: "", why: "the wire format knows the standard, not HTTP and not us" },
     Row { module: "clock", may: "", why: "everybody may lean on it, so it leans on nobody" },
+    Row { module: "tls", may: "", why: "certificates and keys are files and values; who connects is not their business" },
     Row { module: "message", may: "", why: "HTTP heads are judged and rebuilt as plain values" },
     Row { module: "admission", may: "", why: "counting needs nobody" },
     Row {
@@ -46,7 +47,7 @@ const TABLE: &[Row] = &[
         may: "message::framing",
         why: "a socket that replays, records and holds bodies to their framing; who reads it is not its business",
     },
-    Row { module: "upstream", may: "clock transport", why: "connections age; it must not know what flows over them" },
+    Row { module: "upstream", may: "clock tls transport", why: "connections age; it must not know what flows over them" },
     Row { module: "stream", may: "sse", why: "the engine is pure: no socket, no clock, only the wire format" },
     Row {
         module: "route",
@@ -64,19 +65,20 @@ const TABLE: &[Row] = &[
         may: "route drain stream::StreamPolicy stream::HeartbeatPolicy stream::FrameChoice stream::MaxAge admission affinity \
               client_id upstream::UpstreamSpec upstream::ServerSpec upstream::ServerAddress upstream::Balance upstream::HashOn \
               upstream::HealthSpec upstream::HealthCheck upstream::EjectionSpec upstream::Protocol upstream::Http2Spec message \
-              telemetry::logging",
+              telemetry::logging tls",
         why: "it builds the policy values that routes name and nothing that runs, so that `check` opens no socket",
     },
     Row {
         module: "proxy",
-        may: "sse clock message admission affinity client_id drain transport upstream stream route telemetry",
+        may: "sse clock tls message admission affinity client_id drain transport upstream stream route telemetry",
         why: "the shell drives the core; it must not know the file it was configured from, nor who wired it",
     },
     Row { module: "admin", may: "telemetry drain upstream clock", why: "it reads snapshots; it steers nothing" },
     Row { module: "demo", may: "sse clock", why: "the demo's origin is a stranger to the proxy, as a real one is" },
     Row {
         module: "server",
-        may: "sse clock message admission affinity client_id drain transport upstream stream route telemetry config proxy admin demo",
+        may: "sse clock tls message admission affinity client_id drain transport upstream stream route telemetry config proxy admin \
+              demo",
         why: "wiring names all that it wires, but nobody's command line",
     },
     Row {

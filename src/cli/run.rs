@@ -24,7 +24,7 @@ pub(super) fn run(path: &Path) -> u8 {
         Ok(bound) => bound,
         Err(error) => return complain(&error.to_string()),
     };
-    let line = start_line(&bound.addresses(), bound.admin_address());
+    let line = start_line(&bound.urls(), bound.admin_address());
     match bound.run(move || announce(&line)) {
         Ok(()) => FINE,
         Err(error) => complain(&error.to_string()),
@@ -32,8 +32,7 @@ pub(super) fn run(path: &Path) -> u8 {
 }
 
 /// One line with the real addresses, for people and for tests: `ssedge 0.1.0 running: listening on http://127.0.0.1:8080, admin on …`.
-pub(super) fn start_line(listeners: &[SocketAddr], admin: Option<SocketAddr>) -> String {
-    let listeners: Vec<_> = listeners.iter().map(|address| format!("http://{address}")).collect();
+pub(super) fn start_line(listeners: &[String], admin: Option<SocketAddr>) -> String {
     let admin = admin.map_or_else(|| "admin off".to_owned(), |address| format!("admin on http://{address}"));
     format!("ssedge {} running: listening on {}, {admin}", env!("CARGO_PKG_VERSION"), listeners.join(", "))
 }

@@ -24,14 +24,15 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxie
     walk(peer, headers, trusted).address
 }
 
-/// Whether the client came to the first trusted proxy by https. Never by the word of a peer that is not trusted.
+/// Whether the client came by https: to us, which `ours` says, or to the first trusted proxy, which may say that it was so or was not.
+/// Never by the word of a peer that is not trusted.
 ///
 /// Of a list of schemes the entry of the client's own hop counts. One that is shorter than the way to the client was not appended to
 /// but passed on, and its first entry counts.
 #[must_use]
-pub fn is_https(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> bool {
+pub fn is_https(ours: bool, peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> bool {
     if !trusted.contains(peer) {
-        return false;
+        return ours;
     }
     let hops = walk(peer, headers, trusted).hops.max(1);
     if headers.contains_key(X_FORWARDED_PROTO) {
@@ -39,7 +40,7 @@ pub fn is_https(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> 
         scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
     } else {
         let scheme = elements(headers).take(hops).last().and_then(|element| parameter(element, "proto"));
-        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
+        scheme.map_or(ours, |scheme| scheme.eq_ignore_ascii_case(b"https"))
     }
 }
 

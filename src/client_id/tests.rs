@@ -51,7 +51,7 @@ fn a_stranger_is_itself_whatever_it_says() {
     let fields = head(&[("x-forwarded-for", "1.2.3.4"), ("forwarded", "for=1.2.3.4;proto=https"), ("x-forwarded-proto", "https")]);
     assert_eq!(client_address(ip("192.0.2.1"), &fields, &trusted()), ip("192.0.2.1"));
     assert_eq!(client_address(ip("::ffff:192.0.2.1"), &fields, &trusted()), ip("192.0.2.1"));
-    assert!(!is_https(ip("192.0.2.1"), &fields, &trusted()));
+    assert!(!is_https(false, ip("192.0.2.1"), &fields, &trusted()));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn the_grammar_of_forwarded_knows_quotes_and_escapes() {
 
 #[test]
 fn https_is_the_word_of_the_hop_that_met_the_client() {
-    let https = |fields: &[(&'static str, &str)]| is_https(ip("10.0.0.1"), &head(fields), &trusted());
+    let https = |fields: &[(&'static str, &str)]| is_https(false, ip("10.0.0.1"), &head(fields), &trusted());
     assert!(https(&[("x-forwarded-proto", "HTTPS")]));
     assert!(!https(&[("x-forwarded-proto", "http")]) && !https(&[]) && !https(&[("x-forwarded-proto", "")]));
     // One hop: only the last entry is trusted, the first is the client's own.
@@ -210,6 +210,6 @@ proptest! {
             head(&[(name, &format!("{forged}, {appended}"))])
         };
         prop_assert_eq!(client_address(ip("10.0.0.1"), &fields, &trusted()), ip("2001:db8::7"));
-        prop_assert!(!is_https(ip("10.0.0.1"), &fields, &trusted()));
+        prop_assert!(!is_https(false, ip("10.0.0.1"), &fields, &trusted()));
     }
 }

@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use super::resolve::show_host;
 use super::units::{show_duration, show_size};
-use super::words::{BALANCES, BalanceWord, FORMATS, FORWARDED, FRAMES, LEVELS, OVER_CAPS, PROTOCOLS, SAME_SITES, word_for};
-use super::{AccessLog, Config};
+use super::words::{
+    BALANCES, BalanceWord, CLIENT_AUTHS, ClientAuthWord, FORMATS, FORWARDED, FRAMES, LEVELS, OVER_CAPS, PROTOCOLS, SAME_SITES,
+    word_for,
+};
+use super::{AccessLog, Config, ListenerSpec};
 use crate::affinity::StickyPolicy;
 use crate::client_id::ClientSource;
 use crate::route::{PathPattern, Route, RouteMatch};
 use crate::stream::{HeartbeatPolicy, MaxAge};
+use crate::tls::{CertificateSpec, ClientAuth, ClientTlsSpec, ServerTlsSpec};
 use crate::upstream::{Balance, HashOn, HealthCheck, HealthSpec, Http2Spec, Protocol, ServerSpec, UpstreamSpec};
 use yaml::Yaml;
 
@@ -22,10 +26,9 @@ const MASK: &str = "***";
 /// `config` as a file.
 #[must_use]
 pub fn dump(config: &Config) -> String {
-    let listeners = config.listeners.iter().map(|listener| Yaml::map([("address", Yaml::text(listener.address))]));
     let upstreams = config.upstreams.iter().map(|spec| (Yaml::key(&spec.name), upstream(spec)));
     let file = Yaml::map([
-        ("listeners", Yaml::list(listeners)),
+        ("listeners", Yaml::list(config.listeners.iter().map(listener))),
         ("trusted_proxies", Yaml::list(config.trusted_proxies.networks.iter().map(Yaml::text))),
         ("admin", config.admin.map_or_else(Yaml::off, |address| Yaml::map([("address", Yaml::text(address))]))),
         ("threads", Yaml::word(config.threads)),
@@ -34,10 +37,40 @@ pub fn dump(config: &Config) -> String {
         ("drain", drain(config)),
         ("forwarded", Yaml::word(word_for(&FORWARDED, &config.forwarded))),
         ("log", log(config)),
+        ("reload", Yaml::map([("watch", Yaml::word(config.watch))])),
         ("upstreams", Yaml::map(upstreams)),
         ("routes", Yaml::list(config.routes.iter().map(|each| route(each)))),
     ]);
     file.to_string()
+}
+
+fn listener(listener: &ListenerSpec) -> Yaml {
+    let tls = listener.tls.as_ref().map_or_else(Yaml::off, listener_tls);
+    Yaml::map([("address", Yaml::text(listener.address)), ("tls", tls)])
+}
+
+fn listener_tls(spec: &ServerTlsSpec) -> Yaml {
+    let mut entries = vec![("certificates", Yaml::list(spec.certificates.iter().map(|each| Yaml::map(certificate(each)))))];
+    let (word, ca) = match &spec.client_auth {
+        ClientAuth::None => (ClientAuthWord::None, None),
+        ClientAuth::Optional(ca) => (ClientAuthWord::Optional, Some(ca)),
+        ClientAuth::Required(ca) => (ClientAuthWord::Required, Some(ca)),
+    };
+    entries.extend(ca.map(|ca| ("client_ca", Yaml::text(ca.display()))));
+    entries.push(("client_auth", Yaml::word(word_for(&CLIENT_AUTHS, &word))));
+    Yaml::map(entries)
+}
+
+fn certificate(spec: &CertificateSpec) -> [(&'static str, Yaml); 2] {
+    [("cert", Yaml::text(spec.cert.display())), ("key", Yaml::text(spec.key.display()))]
+}
+
+fn upstream_tls(spec: &ClientTlsSpec) -> Yaml {
+    let mut entries = Vec::new();
+    entries.extend(spec.server_name.as_ref().map(|name| ("server_name", Yaml::text(name))));
+    entries.extend(spec.ca.as_ref().map(|ca| ("ca", Yaml::text(ca.display()))));
+    entries.extend(spec.identity.iter().flat_map(certificate));
+    Yaml::map(entries)
 }
 
 fn duration(value: Duration) -> Yaml {
@@ -112,9 +145,11 @@ fn upstream(spec: &UpstreamSpec) -> Yaml {
         };
         ("hash_on", Yaml::text(text))
     }));
-    entries.push(("protocol", Yaml::word(word_for(&PROTOCOLS, &spec.protocol))));
+    let over_tls = spec.protocol == Protocol::Http2 && spec.tls.is_some();
+    entries.push(("protocol", Yaml::word(word_for(&PROTOCOLS, &(spec.protocol, over_tls)))));
     entries.extend((spec.protocol == Protocol::Http2).then(|| ("h2", http2(&spec.http2))));
     entries.extend([
+        ("tls", spec.tls.as_ref().map_or_else(Yaml::off, upstream_tls)),
         ("keep_alive", spec.keep_alive.map_or_else(Yaml::off, duration)),
         ("health", spec.health.as_ref().map_or_else(Yaml::off, health)),
         ("ejection", Yaml::map([("failures", Yaml::word(spec.ejection.failures)), ("for", duration(spec.ejection.duration))])),

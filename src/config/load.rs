@@ -8,8 +8,10 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use super::error::{Problems, Report};
+use super::resolve::Outside;
 use super::source::Source;
 use super::{Config, defaults, raw, resolve, schema, secrecy};
+use crate::tls::{ClientTls, ClientTlsSpec, ServerTls, ServerTlsSpec, TlsError, alpn};
 
 /// Reads the configuration at `path`, with the variables of this process.
 ///
@@ -30,7 +32,7 @@ pub fn load(path: &Path) -> Result<(Config, Problems), Problems> {
     })?;
     // A path keeps its meaning when the process goes elsewhere.
     let base = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
-    parse_in(&base, &name, &text, &|name| std::env::var(name).ok(), &is_pipe)
+    parse_in(&base, &name, &text, &|name| std::env::var(name).ok(), &System)
 }
 
 /// Reads a configuration from its text; `env` gives the variables. Paths in it are relative to where `file_name` lies.
@@ -39,7 +41,7 @@ pub fn load(path: &Path) -> Result<(Config, Problems), Problems> {
 ///
 /// All that is wrong with the text. With `Ok` come warnings, if any.
 pub fn parse(file_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config, Problems), Problems> {
-    parse_in(Path::new(file_name).parent().unwrap_or(Path::new("")), file_name, text, env, &|_| false)
+    parse_in(Path::new(file_name).parent().unwrap_or(Path::new("")), file_name, text, env, &Nothing)
 }
 
 fn parse_in(
@@ -47,7 +49,7 @@ fn parse_in(
     name: &str,
     text: &str,
     env: &dyn Fn(&str) -> Option<String>,
-    is_pipe: &dyn Fn(&Path) -> bool,
+    outside: &dyn Outside,
 ) -> Result<(Config, Problems), Problems> {
     if text.len() > defaults::LARGEST_FILE {
         return Err(too_large(name));
@@ -62,7 +64,7 @@ fn parse_in(
     if !schema::check(&root, &mut report) {
         return Err(report.finish());
     }
-    let config = resolve::resolve(&root, base, is_pipe, &mut report);
+    let config = resolve::resolve(&root, base, outside, &mut report);
     let problems = report.finish();
     if problems.has_errors() { Err(problems) } else { Ok((config, problems)) }
 }
@@ -71,9 +73,39 @@ fn too_large(name: &str) -> Problems {
     Problems::unreadable(name, "the file is larger than 1 MiB".to_owned(), "no configuration is so large: name the right file")
 }
 
-/// Whether `path` is a named pipe. One without a name, which `/dev/stdout` may lead to, has its reader already; no path is its own.
-fn is_pipe(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) && path.canonicalize().is_ok()
+/// This machine.
+struct System;
+
+impl Outside for System {
+    /// One without a name, which `/dev/stdout` may lead to, has its reader already; no path is its own.
+    fn is_pipe(&self, path: &Path) -> bool {
+        std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) && path.canonicalize().is_ok()
+    }
+
+    fn server_tls(&self, spec: &ServerTlsSpec) -> Result<(), TlsError> {
+        ServerTls::new(spec.clone()).map(drop)
+    }
+
+    fn client_tls(&self, spec: &ClientTlsSpec) -> Result<(), TlsError> {
+        ClientTls::new(spec.clone(), alpn::HTTP_1_1).map(drop)
+    }
+}
+
+/// For a text alone: what it names is taken as good.
+struct Nothing;
+
+impl Outside for Nothing {
+    fn is_pipe(&self, _path: &Path) -> bool {
+        false
+    }
+
+    fn server_tls(&self, _spec: &ServerTlsSpec) -> Result<(), TlsError> {
+        Ok(())
+    }
+
+    fn client_tls(&self, _spec: &ClientTlsSpec) -> Result<(), TlsError> {
+        Ok(())
+    }
 }
 
 /// At most one byte more than [`parse`] takes.

@@ -38,6 +38,7 @@ use std::time::Duration;
 use crate::client_id::TrustedProxies;
 use crate::message::forwarded::ForwardedPolicy;
 use crate::route::{RouteTable, RouteTimeouts};
+use crate::tls::ServerTlsSpec;
 use crate::upstream::UpstreamSpec;
 
 pub use crate::telemetry::logging::{LogFormat, LogLevel};
@@ -65,6 +66,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// What upstreams are told of clients.
     pub forwarded: ForwardedPolicy,
+    /// `reload.watch`: files of certificates are read again when they change.
+    pub watch: bool,
     /// Logs.
     pub log: LogSpec,
     /// All upstreams, in the order of the file.
@@ -80,6 +83,8 @@ pub struct Config {
 pub struct ListenerSpec {
     /// Port 0 takes a free one.
     pub address: SocketAddr,
+    /// What its clients speak TLS with; `None` for cleartext.
+    pub tls: Option<ServerTlsSpec>,
 }
 
 /// `limits`.

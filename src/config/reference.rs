@@ -41,7 +41,8 @@ pub(super) fn entries_of(text: &str) -> HashMap<String, Entry> {
 pub(super) fn uncommented() -> String {
     let uncomment = |line: &str| {
         let content = line.trim_start();
-        let is_key = content.strip_prefix('#').is_some_and(|rest| rest.starts_with(|letter: char| letter.is_ascii_lowercase()));
+        let key = content.strip_prefix('#').map(|rest| rest.strip_prefix("- ").unwrap_or(rest));
+        let is_key = key.is_some_and(|key| key.starts_with(|letter: char| letter.is_ascii_lowercase()));
         if is_key { format!("{}\n", line.replacen('#', "", 1)) } else { format!("{line}\n") }
     };
     TEXT.lines().map(uncomment).collect()

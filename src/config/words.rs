@@ -42,11 +42,21 @@ pub(super) const BALANCES: [(&str, BalanceWord); 4] = [
     ("hash", BalanceWord::Hash),
 ];
 
-/// `upstreams.NAME.protocol`.
-pub(super) const PROTOCOLS: [(&str, Protocol); 2] = [("http1", Protocol::Http1), ("h2c", Protocol::Http2)];
+/// `upstreams.NAME.protocol`: what servers speak, and whether it goes over TLS without a word of `tls`.
+pub(super) const PROTOCOLS: [(&str, (Protocol, bool)); 3] =
+    [("http1", (Protocol::Http1, false)), ("h2c", (Protocol::Http2, false)), ("h2", (Protocol::Http2, true))];
 
-/// Protocols that a later release speaks: HTTP/2 over TLS.
-pub(super) const LATER_PROTOCOLS: &[&str] = &["h2"];
+/// `listeners[].tls.client_auth`, without what `client_ca` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClientAuthWord {
+    None,
+    Optional,
+    Required,
+}
+
+/// `listeners[].tls.client_auth`.
+pub(super) const CLIENT_AUTHS: [(&str, ClientAuthWord); 3] =
+    [("none", ClientAuthWord::None), ("optional", ClientAuthWord::Optional), ("required", ClientAuthWord::Required)];
 
 /// `routes[].heartbeat.frame`.
 pub(super) const FRAMES: [(&str, FrameChoice); 3] =

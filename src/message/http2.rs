@@ -185,15 +185,15 @@ fn join_cookies(headers: &mut HeaderMap) {
     headers.insert(COOKIE, joined);
 }
 
-/// The HTTP/2 head of what [`super::request::build`] built for the upstream: `:scheme` http, `:authority` from `Host`, no field of a
+/// The HTTP/2 head of what [`super::request::build`] built for the upstream: `:scheme` as the connection, `:authority` from `Host`, no field of a
 /// connection, no `Host`, no framing but `Content-Length`. With `trailers` it says `te: trailers`, since the client did.
 ///
 /// # Errors
 /// [`Unbuildable`] if the target or the host cannot be written, which no built head causes.
-pub fn upstream_request(head: &RequestHeader, trailers: bool) -> Result<http::Request<()>, Unbuildable> {
+pub fn upstream_request(head: &RequestHeader, scheme: Scheme, trailers: bool) -> Result<http::Request<()>, Unbuildable> {
     let host = head.headers.get(HOST).ok_or(Unbuildable("it has no host"))?;
     let mut uri = http::uri::Parts::default();
-    uri.scheme = Some(Scheme::HTTP);
+    uri.scheme = Some(scheme);
     uri.authority = Some(Authority::try_from(host.as_bytes()).map_err(|_| Unbuildable("its host"))?);
     uri.path_and_query = Some(PathAndQuery::try_from(head.raw_path()).map_err(|_| Unbuildable("its target"))?);
 

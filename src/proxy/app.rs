@@ -11,7 +11,7 @@ use pingora::http::RequestHeader;
 use super::door::After;
 use super::downstream::Downstream;
 use super::exchange::Exchange;
-use super::record::{Client, Request, RequestRecord};
+use super::record::{Client, Peer, Request, RequestRecord};
 use super::reject;
 use super::upload::Upload;
 use crate::admission::Admission;
@@ -88,13 +88,13 @@ impl App {
     }
 
     /// What a server is told of this client.
-    pub(super) fn hop<'a>(&self, peer: IpAddr, client: IpAddr, head: &'a RequestHeader) -> ClientHop<'a> {
+    pub(super) fn hop<'a>(&self, peer: Peer, client: IpAddr, head: &'a RequestHeader) -> ClientHop<'a> {
         let headers = &head.headers;
         ClientHop {
-            peer,
-            trusted: self.trusted.contains(peer),
+            peer: peer.address,
+            trusted: self.trusted.contains(peer.address),
             client,
-            https: client_id::is_https(peer, headers, &self.trusted),
+            https: client_id::is_https(peer.tls, peer.address, headers, &self.trusted),
             host: headers.get(HOST).map(|host| host.as_bytes()),
         }
     }

@@ -1,9 +1,9 @@
 //! From a request's head to the head of its response: choose a server, connect, send, listen to both sides, read heads until the final
 //! one. RFC 9110 sections 9.2.2 and 15.2, RFC 9112 section 9.3.1, RFC 9113 section 8.7.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::uri::Scheme;
 use http::{HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::v1::client::HttpSession as UpstreamSession;
@@ -11,7 +11,7 @@ use pingora::protocols::http::v1::client::HttpSession as UpstreamSession;
 use super::body_sender::BodySender;
 use super::downstream::Downstream;
 use super::exchange::Exchange;
-use super::record::RequestRecord;
+use super::record::{Peer, RequestRecord};
 use super::request_body::BodyError;
 use super::server_response::{Head, ServerResponse, refused};
 use super::upload::Upload;
@@ -56,7 +56,7 @@ pub(super) struct Answered {
 /// What one request asks, whatever server it goes to.
 pub(super) struct Question<'a> {
     /// Who sends it to us.
-    pub(super) peer: IpAddr,
+    pub(super) peer: Peer,
     /// Its `Accept` names the type of event streams.
     pub(super) stream_intent: bool,
     /// The protocol that it may switch to.
@@ -194,7 +194,7 @@ impl Exchange<'_> {
         down: &Downstream,
         pin: Option<&Pin>,
         server: &Server,
-        peer: IpAddr,
+        peer: Peer,
         answer: &ResponseHeader,
     ) -> Option<HeaderValue> {
         let sealer = self.context.sealer.as_ref()?;
@@ -202,7 +202,7 @@ impl Exchange<'_> {
         if stands || !affinity::may_set(&answer.headers) {
             return None;
         }
-        let secure = client_id::is_https(peer, &down.head().headers, &self.app.trusted);
+        let secure = client_id::is_https(peer.tls, peer.address, &down.head().headers, &self.app.trusted);
         Some(sealer.seal(server.address(), clock::wall(), secure))
     }
 
@@ -236,7 +236,7 @@ impl Exchange<'_> {
         busy: BusyGuard,
         question: &Question<'_>,
     ) -> Result<Answered, Failure> {
-        let mut response = self.send_head(down, upload, carrier, head).await?;
+        let mut response = self.send_head(down, upload, carrier, head, busy.server()).await?;
         if self.request.expect_continue {
             let go_on = ResponseHeader::build(StatusCode::CONTINUE, Some(0)).map_err(|_| Failure::ClientGone)?;
             down.informational(go_on).await.map_err(|_| Failure::ClientGone)?;
@@ -288,6 +288,7 @@ impl Exchange<'_> {
         upload: &mut Upload,
         carrier: Carrier,
         head: &RequestHeader,
+        server: &Server,
     ) -> Result<ServerResponse, Failure> {
         match carrier {
             Carrier::Http1(connection) => {
@@ -302,8 +303,9 @@ impl Exchange<'_> {
             }
             Carrier::Http2(mut lease) => {
                 let trailers = http2::takes_trailers(&down.head().headers);
-                let request =
-                    http2::upstream_request(head, trailers).map_err(|_| Failure::Client(400, "no request can be built from it"))?;
+                let scheme = if server.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
+                let request = http2::upstream_request(head, scheme, trailers)
+                    .map_err(|_| Failure::Client(400, "no request can be built from it"))?;
                 let has_body = self.request.framing.has_body();
                 let sent = lease.requests.send_request(request, !has_body);
                 let (response, stream) = sent.map_err(|error| refused(&error))?;
@@ -327,7 +329,7 @@ fn unreachable(error: &ConnectError) -> Failure {
     let status = match error {
         ConnectError::TimedOut => 504,
         ConnectError::Exhausted(_) => 503,
-        ConnectError::Refused(_) => 502,
+        ConnectError::Refused(_) | ConnectError::Tls(_) => 502,
     };
     Failure::Upstream(status, error.to_string())
 }

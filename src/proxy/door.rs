@@ -14,14 +14,16 @@ use super::downstream::{Downstream, LAST_WORDS};
 use super::listener::Listener;
 use super::record::Client;
 use super::request_body::RequestBody;
+use super::tls_door::NoTls;
 use super::upload::Upload;
-use super::{http2_door, reject};
+use super::{http2_door, reject, tls_door};
 use crate::admission::{self, Connections};
 use crate::clock;
 use crate::message::request_head::{self, RequestHead};
 use crate::message::{HeadEnd, HeadScanner, Refusal};
-use crate::telemetry::ConnectionCap;
 use crate::telemetry::access_log::Asked;
+use crate::telemetry::{ConnectionCap, TlsHandshake};
+use crate::tls::alpn;
 use crate::transport::{Socket, Transport};
 
 /// Bytes read at a time while a head is incomplete.
@@ -88,7 +90,7 @@ impl Door {
     pub async fn serve(&self, socket: Socket, client: Client) {
         let client = Arc::new(client);
         let http2 = tokio::select! {
-            http2 = self.requests(socket, Arc::clone(&client)) => http2,
+            http2 = self.speak(socket, &client) => http2,
             () = self.app.drain.cut_off() => None,
         };
         if let Some((socket, ahead)) = http2 {
@@ -115,6 +117,26 @@ impl Door {
         }
     }
 
+    /// All of a connection but HTTP/2: one that speaks it is given back, with what was read of it.
+    async fn speak(&self, socket: Socket, client: &Arc<Client>) -> Option<(Socket, Bytes)> {
+        let Some(tls) = &client.listener.tls else { return self.requests(socket, Arc::clone(client)).await };
+        let result = tls_door::accept(socket, tls, self.settings.request_head).await;
+        self.app.metrics.tls_handshake(result.as_ref().map_or_else(NoTls::label, |_| TlsHandshake::Done));
+        match result {
+            Ok(tls) if tls.protocol().as_deref() == Some(alpn::H2) => Some((Socket::Tls(Box::new(tls)), Bytes::new())),
+            Ok(tls) => Box::pin(self.requests(Socket::Tls(Box::new(tls)), Arc::clone(client))).await,
+            Err(NoTls::PlainHttp(socket)) => {
+                self.refuse(socket, HTTPS_ONLY, &[], client).await;
+                None
+            }
+            Err(NoTls::Failed(error)) => {
+                tracing::debug!(client = %client.address, %error, "no TLS connection");
+                None
+            }
+            Err(NoTls::TimedOut | NoTls::Silent) => None,
+        }
+    }
+
     /// One HTTP/1 request after the other. A connection that begins with HTTP/2 is given back, with what was read of it.
     async fn requests(&self, mut socket: Socket, mut client: Arc<Client>) -> Option<(Socket, Bytes)> {
         let mut ahead = BytesMut::new();
@@ -127,9 +149,10 @@ impl Door {
                     farewell(socket).await;
                     return None;
                 }
-                Err(NoRequest::Http2) if is_first => return Some((socket, ahead.freeze())),
+                Err(NoRequest::Http2) if is_first && !socket.is_tls() => return Some((socket, ahead.freeze())),
                 Err(NoRequest::Http2) => {
-                    self.refuse(socket, LATE_PREFACE, &ahead, &client).await;
+                    let refusal = if is_first { NOT_AGREED } else { LATE_PREFACE };
+                    self.refuse(socket, refusal, &ahead, &client).await;
                     return None;
                 }
                 Err(NoRequest::Refused(refusal)) => {
@@ -271,6 +294,8 @@ async fn farewell(mut socket: Socket) {
 const TOO_LARGE: Refusal = Refusal { status: 431, reason: "the request head is larger than limits.request_head" };
 const TOO_SLOW: Refusal = Refusal { status: 408, reason: "the request head did not arrive within timeouts.request_head" };
 
+const HTTPS_ONLY: Refusal = Refusal { status: 400, reason: "this port speaks HTTPS: write https:// in front of the address" };
+const NOT_AGREED: Refusal = Refusal { status: 400, reason: "over TLS, HTTP/2 is agreed on by ALPN (RFC 9113 section 3.2)" };
 const LATE_PREFACE: Refusal = Refusal { status: 400, reason: "HTTP/2 begins with the connection or not at all" };
 
 /// Closes our side, and reads for a while what the client still sends: a reset would take the answer from it.

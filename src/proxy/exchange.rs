@@ -55,7 +55,7 @@ impl Exchange<'_> {
         };
         let may_upgrade = self.route.upstream.protocol == Protocol::Http1;
         let upgrade = may_upgrade.then(|| upgrade::asked(&down.head().headers, self.request, &self.route.upgrades)).flatten();
-        let question = Question { peer: client.address.ip().to_canonical(), stream_intent, upgrade: upgrade.as_ref() };
+        let question = Question { peer: client.peer(), stream_intent, upgrade: upgrade.as_ref() };
         let failure = match self.ask(&mut down, &mut upload, &mut record, &question).await {
             Ok(answered) => {
                 record.answered();

@@ -1,10 +1,12 @@
 //! What holds for all connections of one listener.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::tls::ServerTls;
 
 /// Where clients come in.
 #[derive(Debug)]
 pub struct Listener {
-    /// Its address, port 0 resolved.
-    pub address: SocketAddr,
+    /// What its clients speak TLS with; `None` where they speak HTTP in cleartext.
+    pub tls: Option<Arc<ServerTls>>,
 }

@@ -9,6 +9,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | [`door`] | the connection before Pingora: deadlines, raw heads, keep-alive |
+//! | `tls_door` | the handshake in front of all |
 //! | `http2_door` | a connection that speaks HTTP/2 |
 //! | [`listener`] | what holds for all connections of one listener |
 //! | [`app`] | one request: route, exchange |
@@ -43,6 +44,7 @@ pub mod relay;
 mod request_body;
 mod server_response;
 mod stream;
+mod tls_door;
 mod tunnel;
 mod upload;
 

@@ -36,6 +36,21 @@ impl Client {
     pub fn new(address: SocketAddr, listener: Arc<Listener>, open: OpenConnection, permit: ConnectionPermit, guard: Guard) -> Self {
         Self { address, listener, _open: open, _permit: permit, _guard: guard }
     }
+
+    /// The other end.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        Peer { address: self.address.ip().to_canonical(), tls: self.listener.tls.is_some() }
+    }
+}
+
+/// The other end of a client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// The client's own address, or that of a proxy in front of us.
+    pub address: IpAddr,
+    /// It speaks TLS with us.
+    pub tls: bool,
 }
 
 /// How an exchange ended.

@@ -22,6 +22,7 @@ fn table(matchers: Vec<RouteMatch>) -> RouteTable {
         balance: Balance::default(),
         protocol: Default::default(),
         http2: Default::default(),
+        tls: None,
         keep_alive: None,
         health: None,
         ejection: EjectionSpec { failures: 3, duration: second },

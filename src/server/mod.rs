@@ -1,5 +1,6 @@
 //! Wiring: a valid configuration becomes listening sockets, Pingora services and a process that leaves in good order.
 
+mod certificates;
 mod limits;
 mod listen;
 mod signals;
@@ -23,10 +24,12 @@ use crate::drain::Drain;
 use crate::proxy::{Door, Listener};
 use crate::telemetry::AccessLog;
 use crate::telemetry::access_log::AccessLogError;
+use crate::tls::TlsError;
 
+use certificates::Certificates;
 use listen::{Accept, ListenService};
 use signals::Leaving;
-use wiring::{UpstreamService, Wired};
+use wiring::{Background, Wired};
 
 pub use wiring::init_logging;
 
@@ -37,6 +40,7 @@ pub struct Bound {
     listeners: Vec<TcpListener>,
     admin: Option<TcpListener>,
     log: AccessLog,
+    certificates: Certificates,
 }
 
 /// Why a server could not start.
@@ -48,6 +52,8 @@ pub enum StartError {
     AccessLog(AccessLogError),
     /// The process may have too few descriptors to serve anything.
     Descriptors(u64),
+    /// A file of certificates or keys cannot be used any more.
+    Tls(TlsError),
     /// Two metrics have the same name.
     Metrics(prometheus::Error),
 }
@@ -64,6 +70,7 @@ impl std::fmt::Display for StartError {
                 let needed = limits::FEWEST_DESCRIPTORS;
                 write!(f, "this process may have only {few} descriptors: raise `ulimit -n` to {needed} at least")
             }
+            Self::Tls(error) => write!(f, "{error}; {}", error.help),
             Self::Metrics(error) => write!(f, "the metrics are inconsistent: {error}"),
         }
     }
@@ -75,20 +82,28 @@ impl Bound {
     /// Binds all addresses of `config` and opens its access log, or does neither.
     ///
     /// # Errors
-    /// The first address that cannot be had, or [`StartError::AccessLog`].
+    /// [`StartError::Tls`], the first address that cannot be had, or [`StartError::AccessLog`].
     pub fn new(config: Config) -> Result<Self, StartError> {
+        let certificates = Certificates::load(&config)?;
         let write_stall = config.timeouts.write_stall;
         let listeners =
             config.listeners.iter().map(|listener| listen::bind(listener.address, write_stall)).collect::<Result<_, _>>()?;
         let admin = config.admin.map(|address| listen::bind(address, write_stall)).transpose()?;
         let log = wiring::access_log(&config.log).map_err(StartError::AccessLog)?;
-        Ok(Self { config, listeners, admin, log })
+        Ok(Self { config, listeners, admin, log, certificates })
     }
 
     /// The addresses that clients connect to, port 0 resolved.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// The same as URLs, for people.
+    #[must_use]
+    pub fn urls(&self) -> Vec<String> {
+        let scheme = |position| if self.certificates.listener(position).is_some() { "https" } else { "http" };
+        self.addresses().iter().enumerate().map(|(position, address)| format!("{}://{address}", scheme(position))).collect()
     }
 
     /// The address that operators connect to, port 0 resolved.
@@ -103,17 +118,22 @@ impl Bound {
     /// # Errors
     /// [`StartError::Descriptors`] or [`StartError::Metrics`].
     pub fn run(self, ready: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
-        let Self { config, listeners, admin, log } = self;
+        let Self { config, listeners, admin, log, certificates } = self;
         let descriptors = limits::raise_descriptors();
         if let Some(few) = descriptors.filter(|few| *few < limits::FEWEST_DESCRIPTORS) {
             return Err(StartError::Descriptors(few));
         }
         let (threads, drain_spec) = (config.threads, config.drain);
         let log = Arc::new(log);
+        let certificates = Arc::new(certificates);
         let drain = Drain::new();
-        let Wired { door, metrics, upstreams } = wiring::wire(config, descriptors, &drain, &log).map_err(StartError::Metrics)?;
-        let edge = EdgeDoor { door, listeners: wiring::listeners(&listeners) };
-        let leaving = Leaving::new(drain.clone(), Arc::clone(&metrics), Arc::clone(&log), drain_spec, Box::new(ready));
+        let listening = wiring::listeners(&config, &certificates);
+        let watched = (config.watch && !certificates.is_empty()).then(|| Arc::clone(&certificates));
+        let Wired { door, metrics, upstreams } =
+            wiring::wire(config, descriptors, &drain, &log, &certificates).map_err(StartError::Metrics)?;
+        let edge = EdgeDoor { door, listeners: listening };
+        let leaving =
+            Leaving::new(drain.clone(), Arc::clone(&metrics), Arc::clone(&log), drain_spec, certificates, Box::new(ready));
 
         // Work on a connection never leaves its runtime; Pingora makes one for each service.
         let mut server = Server::new_with_opt_and_conf(None, ServerConf { threads, ..ServerConf::default() });
@@ -122,7 +142,7 @@ impl Bound {
             let app = AdminDoor { app: Arc::new(HttpServer::new_app(app)), places: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)) };
             server.add_service(ListenService::new("admin", vec![listener], Some(1), leaving.process_over(), app));
         }
-        server.add_service(UpstreamService::new(upstreams, leaving.process_over()));
+        server.add_service(Background::new(upstreams, watched, leaving.process_over()));
         server.add_service(ListenService::new("edge", listeners, None, leaving.listeners_close(), edge));
         server.run(RunArgs { shutdown_signal: Box::new(leaving) });
         Ok(())

@@ -9,6 +9,7 @@ use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use super::certificates::Certificates;
 use crate::clock;
 use crate::config::DrainSpec;
 use crate::drain::Drain;
@@ -20,6 +21,7 @@ pub(super) struct Leaving {
     metrics: Arc<Metrics>,
     log: Arc<AccessLog>,
     spec: DrainSpec,
+    certificates: Arc<Certificates>,
     listeners_close: watch::Sender<bool>,
     process_over: watch::Sender<bool>,
     ready: Mutex<Option<Ready>>,
@@ -38,12 +40,20 @@ struct Signals {
 }
 
 impl Leaving {
-    pub(super) fn new(drain: Drain, metrics: Arc<Metrics>, log: Arc<AccessLog>, spec: DrainSpec, ready: Ready) -> Self {
+    pub(super) fn new(
+        drain: Drain,
+        metrics: Arc<Metrics>,
+        log: Arc<AccessLog>,
+        spec: DrainSpec,
+        certificates: Arc<Certificates>,
+        ready: Ready,
+    ) -> Self {
         Self {
             drain,
             metrics,
             log,
             spec,
+            certificates,
             listeners_close: watch::Sender::new(false),
             process_over: watch::Sender::new(false),
             ready: Mutex::new(Some(ready)),
@@ -75,7 +85,7 @@ impl Leaving {
             self.drain.announce();
             tokio::select! {
                 () = tokio::time::sleep(self.spec.lag) => false,
-                () = signals.leave(&self.log) => true,
+                () = signals.leave(self) => true,
             }
         };
         let began = clock::now();
@@ -88,7 +98,7 @@ impl Leaving {
             () = tokio::time::sleep_until((started + self.spec.deadline).into()), if !hurried => {
                 tracing::warn!(left = self.drain.running(), "drain.deadline is over: what is left is cut");
             }
-            () = async { if !hurried { signals.leave(&self.log).await } } => {
+            () = async { if !hurried { signals.leave(self).await } } => {
                 tracing::warn!(left = self.drain.running(), "a second signal: what is left is cut");
             }
         }
@@ -113,16 +123,23 @@ impl Signals {
         })
     }
 
-    /// Resolves at TERM or INT. USR1 opens the access log anew. The others have no effect yet, and say so.
-    async fn leave(&mut self, log: &AccessLog) {
+    /// Resolves at TERM or INT. USR1 opens the access log anew, HUP reads certificates again. QUIT has no effect yet, and says so.
+    async fn leave(&mut self, leaving: &Leaving) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => tracing::warn!("HUP has no effect yet: restart to read the configuration again"),
+                _ = self.hangup.recv() => {
+                    if leaving.certificates.is_empty() {
+                        tracing::warn!("HUP: there are no certificates to read again; restart to read the configuration again");
+                    } else {
+                        tracing::info!("HUP: reading certificates again; restart to read the configuration again");
+                        leaving.certificates.reload();
+                    }
+                }
                 _ = self.user1.recv() => {
                     tracing::info!("USR1: opening the access log anew");
-                    log.reopen();
+                    leaving.log.reopen();
                 }
                 _ = self.quit.recv() => tracing::warn!("QUIT has no effect yet: send TERM to leave"),
             }
@@ -139,7 +156,7 @@ impl ShutdownSignalWatch for Leaving {
                 if let Some(ready) = ready {
                     ready();
                 }
-                signals.leave(&self.log).await;
+                signals.leave(self).await;
                 self.leave(&mut signals).await;
             }
             Err(error) => {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,6 +9,7 @@ use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
 use tokio::sync::watch;
 
+use super::certificates::Certificates;
 use super::limits;
 use crate::admission::{Admission, Connections};
 use crate::affinity::Sealer;
@@ -37,10 +37,14 @@ pub(super) fn wire(
     descriptors: Option<u64>,
     drain: &Drain,
     log: &Arc<AccessLog>,
+    certificates: &Certificates,
 ) -> Result<Wired, prometheus::Error> {
     let metrics = Arc::new(metrics(&config)?);
-    let upstreams: HashMap<Arc<str>, Arc<Upstream>> =
-        config.upstreams.iter().map(|spec| (Arc::clone(&spec.name), Upstream::new(Arc::clone(spec)))).collect();
+    let upstreams: HashMap<Arc<str>, Arc<Upstream>> = config
+        .upstreams
+        .iter()
+        .map(|spec| (Arc::clone(&spec.name), Upstream::new(Arc::clone(spec), certificates.upstream(&spec.name))))
+        .collect();
     let contexts = config
         .routes
         .iter()
@@ -75,9 +79,10 @@ pub(super) fn wire(
     Ok(Wired { door, metrics, upstreams: upstreams.into_values().collect() })
 }
 
-/// What holds for the connections of each listening socket.
-pub(super) fn listeners(sockets: &[TcpListener]) -> Vec<Arc<Listener>> {
-    sockets.iter().filter_map(|socket| socket.local_addr().ok()).map(|address| Arc::new(Listener { address })).collect()
+/// What holds for the connections of each listener.
+pub(super) fn listeners(config: &Config, certificates: &Certificates) -> Vec<Arc<Listener>> {
+    let listener = |position| Arc::new(Listener { tls: certificates.listener(position) });
+    (0..config.listeners.len()).map(listener).collect()
 }
 
 /// How many connections of clients are taken at once; says so where the kernel's limit is too low for what is wanted.
@@ -124,20 +129,22 @@ pub fn init_logging(spec: &LogSpec) {
     logging::init(spec.level, spec.format);
 }
 
-/// Looks names up and checks servers for as long as the process lives.
-pub(super) struct UpstreamService {
+/// Looks names up, checks servers and watches certificates for as long as the process lives.
+pub(super) struct Background {
     upstreams: Vec<Arc<Upstream>>,
+    /// Those whose files are watched.
+    certificates: Option<Arc<Certificates>>,
     over: watch::Receiver<bool>,
 }
 
-impl UpstreamService {
-    pub(super) fn new(upstreams: Vec<Arc<Upstream>>, over: watch::Receiver<bool>) -> Self {
-        Self { upstreams, over }
+impl Background {
+    pub(super) fn new(upstreams: Vec<Arc<Upstream>>, certificates: Option<Arc<Certificates>>, over: watch::Receiver<bool>) -> Self {
+        Self { upstreams, certificates, over }
     }
 }
 
 #[async_trait]
-impl Service for UpstreamService {
+impl Service for Background {
     async fn start_service(&mut self, _fds: Option<ListenFds>, _shutdown: ShutdownWatch, _listeners_per_fd: usize) {
         let mut running = tokio::task::JoinSet::new();
         for upstream in self.upstreams.drain(..) {
@@ -146,11 +153,14 @@ impl Service for UpstreamService {
                 let _ = over.wait_for(|over| *over).await;
             }));
         }
+        if let Some(certificates) = self.certificates.take() {
+            running.spawn(certificates.watch(self.over.clone()));
+        }
         running.join_all().await;
     }
 
     fn name(&self) -> &str {
-        "upstreams"
+        "background"
     }
 
     fn threads(&self) -> Option<usize> {

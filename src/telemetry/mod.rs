@@ -9,6 +9,6 @@ mod summary;
 pub use access_log::AccessLog;
 pub use metrics::{
     ConnectionCap, ConnectionKind, DelaySampler, HeartbeatFrame, Labels, Metrics, OpenConnection, OpenStream, RouteMetrics,
-    ServerState, StatusClass, StreamCap, UpstreamMetrics,
+    ServerState, StatusClass, StreamCap, TlsHandshake, UpstreamMetrics,
 };
 pub use summary::Ends;

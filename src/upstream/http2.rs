@@ -1,4 +1,4 @@
-//! HTTP/2 connections to the servers (RFC 9113), in cleartext with prior knowledge: several a server, each shared by many requests.
+//! HTTP/2 connections to the servers (RFC 9113), in cleartext with prior knowledge or over TLS by ALPN: several a server, each shared by many requests.
 //!
 //! A request gets a lease: the right to one stream, counted by its connection until the lease is dropped. A connection never takes more
 //! than the server allows, so that no request waits in it behind another; one more opens a further connection, and requests that come
@@ -20,7 +20,7 @@ use h2::client::SendRequest;
 
 use super::Upstream;
 use super::pool::{self, ConnectError};
-use super::server::{Server, Tally, Target};
+use super::server::{Peer, Server, Tally, Target};
 use super::spec::Http2Spec;
 use crate::clock;
 use handshake::Connection;
@@ -92,8 +92,7 @@ impl Upstream {
                 Taken::Lease(lease) => return Ok(lease),
                 Taken::Joined(waiting) => waiting,
                 Taken::Opening(ticket, waiting) => {
-                    let opening =
-                        Opening { target: server.target().clone(), spec: self.spec.http2, keep_alive: self.spec.keep_alive };
+                    let opening = Opening { peer: server.peer().clone(), spec: self.spec.http2, keep_alive: self.spec.keep_alive };
                     tokio::spawn(opening.run(ticket, timeout));
                     waiting
                 }
@@ -118,7 +117,7 @@ impl Upstream {
 
 /// A connection on its way. A task of its own, since the request that began it may leave before those that joined.
 struct Opening {
-    target: Target,
+    peer: Peer,
     spec: Http2Spec,
     keep_alive: Option<Duration>,
 }
@@ -126,13 +125,13 @@ struct Opening {
 impl Opening {
     async fn run(self, ticket: list::Ticket, timeout: Duration) {
         let connected = async {
-            let socket = pool::open(&self.target).await?;
+            let socket = pool::open(&self.peer).await?;
             handshake(socket, &self.spec).await.map_err(ConnectError::Refused)
         };
         match tokio::time::timeout(timeout, connected).await.unwrap_or(Err(ConnectError::TimedOut)) {
             Ok((requests, connection)) => {
                 let driven = ticket.opened(requests, self.spec.streams as usize, self.keep_alive);
-                drive(connection, &driven, &self.target).await;
+                drive(connection, &driven, &self.peer.target).await;
             }
             Err(error) => ticket.failed(&error),
         }

@@ -37,6 +37,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock;
+use crate::tls::ClientTls;
 use balance::Balancer;
 use discovery::{Lookup, SystemLookup};
 use pool::Pool;
@@ -74,15 +75,15 @@ impl fmt::Debug for Upstream {
 }
 
 impl Upstream {
-    /// Nothing is looked up, checked or connected yet.
+    /// Nothing is looked up, checked or connected yet. `tls` is what its servers are connected with, in cleartext without.
     #[must_use]
-    pub fn new(spec: Arc<UpstreamSpec>) -> Arc<Self> {
-        Self::with_lookup(spec, Arc::new(SystemLookup))
+    pub fn new(spec: Arc<UpstreamSpec>, tls: Option<Arc<ClientTls>>) -> Arc<Self> {
+        Self::with_lookup(spec, tls, Arc::new(SystemLookup))
     }
 
-    fn with_lookup(spec: Arc<UpstreamSpec>, lookup: Arc<dyn Lookup>) -> Arc<Self> {
+    fn with_lookup(spec: Arc<UpstreamSpec>, tls: Option<Arc<ClientTls>>, lookup: Arc<dyn Lookup>) -> Arc<Self> {
         let upstream = Self {
-            roster: RwLock::new(Roster::new(&spec)),
+            roster: RwLock::new(Roster::new(&spec, tls)),
             balancer: Balancer::new(spec.balance.clone()),
             pool: Pool::new(spec.keep_alive),
             lookup,
@@ -160,7 +161,7 @@ impl Upstream {
 
     /// A connect that failed counts against the server, and has its name looked up again: perhaps it moved.
     fn judged<C>(&self, server: &Server, connected: Result<C, ConnectError>) -> Result<C, ConnectError> {
-        if let Err(error @ (ConnectError::Refused(_) | ConnectError::TimedOut)) = &connected {
+        if let Err(error @ (ConnectError::Refused(_) | ConnectError::Tls(_) | ConnectError::TimedOut)) = &connected {
             server.connect_failed(error, clock::now());
             self.failed_connects.send_replace(());
         }

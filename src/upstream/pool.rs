@@ -13,13 +13,14 @@ use std::time::Duration;
 use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::Stream;
 use pingora::protocols::l4::socket::SocketAddr;
-use pingora::upstreams::peer::Peer;
+use pingora::upstreams::peer::Peer as PoolPeer;
 use socket2::SockRef;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::idle::Idle;
-use super::server::{Server, Target};
-use crate::transport::{self, Socket, Transport};
+use super::server::{Peer, Server, Target, Verified};
+use crate::tls::alpn;
+use crate::transport::{self, Socket, Tls, Transport};
 
 /// Idle connections kept over all servers of an upstream.
 const POOL_SIZE: usize = 1024;
@@ -49,6 +50,8 @@ pub enum ConnectError {
     Refused(io::Error),
     /// This process has no descriptors left.
     Exhausted(io::Error),
+    /// The server did not show who it is, or does not speak over TLS what it should.
+    Tls(io::Error),
     /// `timeouts.connect` passed.
     TimedOut,
 }
@@ -58,6 +61,7 @@ impl fmt::Display for ConnectError {
         match self {
             Self::Refused(error) => write!(f, "no connection: {error}"),
             Self::Exhausted(error) => write!(f, "no descriptor for a connection, raise `ulimit -n`: {error}"),
+            Self::Tls(error) => write!(f, "no TLS with the server, see `tls` of its upstream: {error}"),
             Self::TimedOut => f.write_str("no connection within timeouts.connect"),
         }
     }
@@ -88,7 +92,7 @@ impl Pool {
 
     /// A connection that nobody used yet.
     pub(super) async fn fresh(&self, server: &Server) -> Result<Connection, ConnectError> {
-        let socket = open(server.target()).await?;
+        let socket = open(server.peer()).await?;
         server.tally.opened.fetch_add(1, Ordering::Relaxed);
         Ok(Connection { transport: Box::new(Transport::new(socket)), reused: false })
     }
@@ -111,7 +115,27 @@ impl Pool {
 ///
 /// # Errors
 /// [`ConnectError`], but never [`ConnectError::TimedOut`]: waiting is bounded by who waits.
-pub(super) async fn open(server: &Target) -> Result<Socket, ConnectError> {
+pub(super) async fn open(server: &Peer) -> Result<Socket, ConnectError> {
+    let socket = connect(&server.target).await?;
+    match &server.tls {
+        Some(tls) => Ok(Socket::Tls(Box::new(Box::pin(secure(socket, tls)).await.map_err(ConnectError::Tls)?))),
+        None => Ok(socket),
+    }
+}
+
+/// TLS with a server that shows who it is, and that speaks what it should: of HTTP/1.1 it may say nothing.
+async fn secure(socket: Socket, verified: &Verified) -> io::Result<Tls> {
+    let name = verified.name.clone().ok_or_else(|| io::Error::other("no certificate can have its name, write `server_name`"))?;
+    let tls = Tls::connect(socket, verified.settings.current(), name).await?;
+    let wanted = verified.settings.protocol();
+    match tls.protocol() {
+        Some(chosen) if chosen == wanted => Ok(tls),
+        None if wanted == alpn::HTTP_1_1 => Ok(tls),
+        _ => Err(io::Error::other("it does not speak HTTP/2: write `protocol: http1`")),
+    }
+}
+
+async fn connect(server: &Target) -> Result<Socket, ConnectError> {
     let connected = match server {
         Target::Tcp(address) => TcpStream::connect(address).await.map(|socket| prepared(socket, server)),
         Target::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
@@ -159,7 +183,7 @@ impl fmt::Display for PoolKey {
     }
 }
 
-impl Peer for PoolKey {
+impl PoolPeer for PoolKey {
     fn address(&self) -> &SocketAddr {
         &NOWHERE
     }

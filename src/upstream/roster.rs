@@ -7,8 +7,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 
-use super::server::{Server, Target};
+use rustls::pki_types::ServerName;
+
+use super::server::{Peer, Server, Target, Verified};
 use super::spec::{EjectionSpec, ServerAddress, UpstreamSpec};
+use crate::tls::ClientTls;
 
 /// A server in the list.
 #[derive(Debug, Clone)]
@@ -23,6 +26,7 @@ pub(super) struct Member {
 pub(super) struct Roster {
     upstream: Arc<str>,
     ejection: EjectionSpec,
+    tls: Option<Arc<ClientTls>>,
     /// One for each of `servers`, in the order of the file.
     entries: Vec<Entry>,
     members: Vec<Member>,
@@ -35,13 +39,15 @@ struct Entry {
     weight: u32,
     /// What to write into `Host` when a request has none.
     host: Arc<str>,
+    /// What the certificates of its servers must be for; `None` if none can be.
+    tls_name: Option<ServerName<'static>>,
     /// Empty until its name has an address.
     targets: Vec<Target>,
 }
 
 impl Roster {
     /// With the servers that need no lookup.
-    pub(super) fn new(spec: &UpstreamSpec) -> Self {
+    pub(super) fn new(spec: &UpstreamSpec, tls: Option<Arc<ClientTls>>) -> Self {
         let entries = spec.servers.iter().map(|server| {
             let address: Arc<str> = server.address.to_string().into();
             let (host, targets) = match &server.address {
@@ -52,11 +58,12 @@ impl Roster {
                 // The name that RFC 9110 section 7.2 wants is nowhere in a path.
                 ServerAddress::Unix(path) => ("localhost".into(), vec![Target::Unix(path.clone())]),
             };
-            Entry { address, weight: server.weight, host, targets }
+            let tls_name = tls.as_ref().and_then(|tls| server.address.tls_name(tls.spec()));
+            Entry { address, weight: server.weight, host, tls_name, targets }
         });
         let entries = entries.collect();
-        let mut roster =
-            Self { upstream: Arc::clone(&spec.name), ejection: spec.ejection, entries, members: Vec::new(), departed: Vec::new() };
+        let upstream = Arc::clone(&spec.name);
+        let mut roster = Self { upstream, ejection: spec.ejection, tls, entries, members: Vec::new(), departed: Vec::new() };
         roster.rebuild();
         roster
     }
@@ -102,7 +109,10 @@ impl Roster {
                 }
                 let server = self.known(target).unwrap_or_else(|| {
                     tracing::debug!(upstream = &*self.upstream, server = %target, "server joins the list");
-                    Arc::new(Server::new(Arc::clone(&self.upstream), target.clone(), Arc::clone(&entry.host), self.ejection))
+                    let tls = self.tls.as_ref();
+                    let tls = tls.map(|tls| Verified { settings: Arc::clone(tls), name: entry.tls_name.clone() });
+                    let peer = Peer { target: target.clone(), tls };
+                    Arc::new(Server::new(Arc::clone(&self.upstream), peer, Arc::clone(&entry.host), self.ejection))
                 });
                 next.push(Member { server, weight: entry.weight });
             }
@@ -141,7 +151,7 @@ mod tests {
 
     #[test]
     fn addresses_and_unix_sockets_are_servers_at_once_and_names_are_not() {
-        let roster = Roster::new(&spec(&["app.test:80", "127.0.0.1:3000", "::1:3000", "unix:/run/app.sock"]));
+        let roster = Roster::new(&spec(&["app.test:80", "127.0.0.1:3000", "::1:3000", "unix:/run/app.sock"]), None);
         assert_eq!(listed(&roster), [("127.0.0.1:3000", 1), ("[::1]:3000", 1), ("unix:/run/app.sock", 1)]);
         assert_eq!(roster.unresolved().collect::<Vec<_>>(), ["app.test:80"]);
         let hosts: Vec<_> = roster.members().iter().map(|member| member.server.host()).collect();
@@ -150,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_name_is_all_its_addresses_each_with_the_weight_of_the_entry() {
-        let mut roster = Roster::new(&spec_of(&[("10.0.0.9:80", 1), ("app.test:80", 5)]));
+        let mut roster = Roster::new(&spec_of(&[("10.0.0.9:80", 1), ("app.test:80", 5)]), None);
         assert!(roster.learn(1, &addresses(&["10.0.0.2:80", "10.0.0.1:80", "10.0.0.2:80"])));
         assert_eq!(listed(&roster), [("10.0.0.9:80", 1), ("10.0.0.1:80", 5), ("10.0.0.2:80", 5)]);
         assert_eq!(roster.members()[1].server.host(), "app.test:80");
@@ -160,14 +170,14 @@ mod tests {
 
     #[test]
     fn two_entries_with_one_address_are_one_server_with_both_weights() {
-        let mut roster = Roster::new(&spec_of(&[("10.0.0.1:80", 1), ("app.test:80", 3)]));
+        let mut roster = Roster::new(&spec_of(&[("10.0.0.1:80", 1), ("app.test:80", 3)]), None);
         roster.learn(1, &addresses(&["10.0.0.1:80", "10.0.0.2:80"]));
         assert_eq!(listed(&roster), [("10.0.0.1:80", 4), ("10.0.0.2:80", 3)]);
     }
 
     #[test]
     fn a_server_that_stays_is_the_same_and_one_that_left_keeps_what_it_runs() {
-        let mut roster = Roster::new(&spec(&["app.test:80"]));
+        let mut roster = Roster::new(&spec(&["app.test:80"]), None);
         roster.learn(0, &addresses(&["10.0.0.1:80", "10.0.0.2:80"]));
         let before = roster.members().to_vec();
         let running = before[0].server.busy();
@@ -181,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_server_that_comes_back_while_something_of_it_runs_is_the_same_and_is_forgotten_else() {
-        let mut roster = Roster::new(&spec(&["app.test:80"]));
+        let mut roster = Roster::new(&spec(&["app.test:80"]), None);
         roster.learn(0, &addresses(&["10.0.0.1:80", "10.0.0.2:80"]));
         let running = roster.members()[0].server.busy();
         let idle = Arc::downgrade(&roster.members()[1].server);

@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use rustls::pki_types::ServerName;
+
 use super::balance;
 use super::ejection::Ejection;
 use super::http2::Connections;
 use super::pool::PoolKey;
 use super::snapshot::ServerSnapshot;
 use super::spec::EjectionSpec;
+use crate::tls::ClientTls;
 
 /// Where to connect: what an address of the configuration came down to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,11 +34,26 @@ impl fmt::Display for Target {
     }
 }
 
+/// A server as connections see it: where it is, and who it must be.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub(super) target: Target,
+    pub(super) tls: Option<Verified>,
+}
+
+/// A server that shows a certificate.
+#[derive(Debug, Clone)]
+pub(super) struct Verified {
+    pub(super) settings: Arc<ClientTls>,
+    /// What the certificate must be for; `None` if none can be.
+    pub(super) name: Option<ServerName<'static>>,
+}
+
 /// A server of an upstream.
 #[derive(Debug)]
 pub struct Server {
     upstream: Arc<str>,
-    target: Target,
+    peer: Peer,
     address: Box<str>,
     host: Arc<str>,
     /// The address as a number that is the same in every process.
@@ -65,12 +83,12 @@ pub(super) struct Tally {
 
 impl Server {
     /// A server that is up and has nothing to do. `host` is what its clients call it.
-    pub(super) fn new(upstream: Arc<str>, target: Target, host: Arc<str>, ejection: EjectionSpec) -> Self {
-        let address = target.to_string().into_boxed_str();
+    pub(super) fn new(upstream: Arc<str>, peer: Peer, host: Arc<str>, ejection: EjectionSpec) -> Self {
+        let address = peer.target.to_string().into_boxed_str();
         let tally = Arc::<Tally>::default();
         Self {
             upstream,
-            target,
+            peer,
             host,
             identity: balance::stable_hash(address.as_bytes()),
             address,
@@ -155,7 +173,17 @@ impl Server {
     }
 
     pub(super) fn target(&self) -> &Target {
-        &self.target
+        &self.peer.target
+    }
+
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Whether connections to it are encrypted.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.peer.tls.is_some()
     }
 
     pub(super) fn identity(&self) -> u64 {
@@ -241,8 +269,11 @@ mod tests {
 
     #[test]
     fn an_address_reads_as_the_configuration_writes_it() {
-        let text =
-            |target: Target| Server::new("app".into(), target, "host".into(), super::super::testing::EJECTION).address().to_owned();
+        let text = |target: Target| {
+            Server::new("app".into(), Peer { target, tls: None }, "host".into(), super::super::testing::EJECTION)
+                .address()
+                .to_owned()
+        };
         assert_eq!(text(Target::Tcp("[::1]:3000".parse().unwrap())), "[::1]:3000");
         assert_eq!(text(Target::Unix("/run/app.sock".into())), "unix:/run/app.sock");
     }

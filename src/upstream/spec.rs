@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+use rustls::pki_types::ServerName;
+
+use crate::tls::ClientTlsSpec;
 
 /// One entry of `upstreams`, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct UpstreamSpec {
     pub protocol: Protocol,
     /// Bounds of its HTTP/2 connections; says nothing to [`Protocol::Http1`].
     pub http2: Http2Spec,
+    /// How its servers are verified; `None` where nothing is encrypted.
+    pub tls: Option<ClientTlsSpec>,
     /// How long an idle connection to a server is kept; `None` is `off`.
     pub keep_alive: Option<Duration>,
     /// Active checks.
@@ -53,6 +58,18 @@ pub enum ServerAddress {
     Unix(PathBuf),
 }
 
+impl ServerAddress {
+    /// The name that the certificate of a server there must have; `None` if none can have it.
+    #[must_use]
+    pub fn tls_name(&self, spec: &ClientTlsSpec) -> Option<ServerName<'static>> {
+        match self {
+            Self::Tcp { host, .. } => spec.name_for(host),
+            // A path is no name.
+            Self::Unix(_) => spec.server_name.as_ref().and_then(|name| spec.name_for(name)),
+        }
+    }
+}
+
 impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -69,7 +86,8 @@ pub enum Protocol {
     /// HTTP/1.1, `http1` in the file.
     #[default]
     Http1,
-    /// HTTP/2 in cleartext with prior knowledge (RFC 9113 section 3.3), `h2c` in the file.
+    /// HTTP/2: in cleartext with prior knowledge (RFC 9113 section 3.3), `h2c` in the file; over TLS by ALPN (section 3.2), `h2` in the
+    /// file.
     Http2,
 }
 

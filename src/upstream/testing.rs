@@ -43,6 +43,7 @@ pub(super) fn spec_of(servers: &[(&str, u32)]) -> UpstreamSpec {
         balance: Balance::default(),
         protocol: Protocol::Http1,
         http2: Http2Spec::default(),
+        tls: None,
         keep_alive: Some(Duration::from_secs(4)),
         health: None,
         ejection: EJECTION,
@@ -51,7 +52,7 @@ pub(super) fn spec_of(servers: &[(&str, u32)]) -> UpstreamSpec {
 
 /// A list of these servers and weights, none of which is a name.
 pub(super) fn members(servers: &[(&str, u32)]) -> Vec<Member> {
-    Roster::new(&spec_of(servers)).members().to_vec()
+    Roster::new(&spec_of(servers), None).members().to_vec()
 }
 
 /// One server.

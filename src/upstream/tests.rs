@@ -9,11 +9,11 @@ use super::testing::{DEADLINE, EJECTION, Nowhere, eventually, spec};
 use super::*;
 
 fn upstream(servers: &[&str]) -> Arc<Upstream> {
-    Upstream::new(Arc::new(spec(servers)))
+    Upstream::new(Arc::new(spec(servers)), None)
 }
 
 fn kept(servers: &[&str], keep_alive: Option<Duration>) -> Arc<Upstream> {
-    Upstream::new(Arc::new(UpstreamSpec { keep_alive, ..spec(servers) }))
+    Upstream::new(Arc::new(UpstreamSpec { keep_alive, ..spec(servers) }), None)
 }
 
 fn only(upstream: &Upstream) -> Arc<Server> {

@@ -68,22 +68,33 @@ fn the_files_that_we_ship_are_accepted_without_a_word() {
 
 #[test]
 fn invalid_files_get_exactly_the_expected_words() {
-    let is_blessing = std::env::var_os("BLESS").is_some();
-    let mut differences = Vec::new();
-    for path in files("tests/fixtures/config/invalid") {
-        let Err(problems) = parse(&path) else { panic!("{} was accepted", path.display()) };
-        let found = format!("{problems}\n");
-        let expected = path.with_extension("err");
-        if is_blessing {
-            fs::write(&expected, &found).unwrap();
-        }
-        match fs::read_to_string(&expected) {
-            Ok(words) if words == found => {}
-            Ok(words) => differences.push(format!("{}\n--- expected\n{words}--- found\n{found}", path.display())),
-            Err(error) => differences.push(format!("{}: {error}\n--- found\n{found}", expected.display())),
-        }
-    }
+    let differences: Vec<_> =
+        files("tests/fixtures/config/invalid").iter().filter_map(|path| difference(path, parse(path))).collect();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// Certificates and keys that cannot be used are told before anything runs, each at its place.
+#[test]
+fn files_of_certificates_that_cannot_be_used_get_exactly_the_expected_words() {
+    let path = root().join("tests/fixtures/tls/unusable.yaml");
+    let loaded = config::load(&path);
+    assert_eq!(difference(&path, loaded), None);
+    config::load(&root().join("tests/fixtures/config/valid/encrypted.yaml")).unwrap_or_else(|problems| panic!("{problems}"));
+}
+
+/// How what is told of the file at `path` differs from the words beside it.
+fn difference(path: &Path, result: Result<(Config, Problems), Problems>) -> Option<String> {
+    let Err(problems) = result else { panic!("{} was accepted", path.display()) };
+    let found = format!("{problems}\n").replace(&format!("{}/", path.parent().unwrap().display()), "");
+    let expected = path.with_extension("err");
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&expected, &found).unwrap();
+    }
+    match fs::read_to_string(&expected) {
+        Ok(words) if words == found => None,
+        Ok(words) => Some(format!("{}\n--- expected\n{words}--- found\n{found}", path.display())),
+        Err(error) => Some(format!("{}: {error}\n--- found\n{found}", expected.display())),
+    }
 }
 
 #[test]
@@ -136,8 +147,10 @@ fn the_reference_shows_the_defaults_of_what_is_off() {
     let text = fs::read_to_string(root().join("conf/reference.yaml")).unwrap();
     let is_key =
         |line: &str| line.trim_start().strip_prefix('#').is_some_and(|rest| rest.starts_with(|l: char| l.is_ascii_lowercase()));
-    // Comments after a value mark examples and what excludes another key.
+    // Comments after a value mark examples and what excludes another key. What must be written has no default: a certificate.
+    let without_default = ["#tls:", "#certificates:", "#client_auth: none"];
     let kept = text.lines().filter(|line| !(is_key(line) && line.contains(" # ")) || line.contains("path: /healthz"));
+    let kept = kept.filter(|line| !without_default.contains(&line.trim()));
     let on: Vec<_> = kept.map(|line| if is_key(line) { line.replacen('#', "", 1) } else { line.to_owned() }).collect();
     let on = on.join("\n").replace("SSEDGE_STICKY_SECRET", "TEST_SECRET");
     let on = on.replace("protocol: http1", "protocol: h2c"); // Without it, `h2` may not be there.

@@ -37,6 +37,7 @@ mod requests;
 mod routes;
 mod servers;
 mod streaming;
+mod tls;
 mod tunnels;
 mod upgrades;
 mod upstreams;

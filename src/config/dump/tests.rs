@@ -8,7 +8,8 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Everything that can be written, none of it the default.
 const FULL: &str = r#"
-listeners: [ { address: "127.0.0.1:1" }, { address: "[::1]:2" } ]
+listeners: [ { address: "127.0.0.1:1" }, { address: "[::1]:2", tls: { certificates: [ { cert: /a.pem, key: /a.key } ], client_ca: /b.pem, client_auth: required } } ]
+reload: { watch: false }
 trusted_proxies: [ 10.0.0.0/8, "fd00::/8" ]
 admin: { address: "127.0.0.1:3" }
 threads: 3
@@ -29,7 +30,7 @@ upstreams:
     health: { path: "/h?a=1", interval: 3s, timeout: 1s, rise: 3, fall: 4 }
     ejection: { failures: 5, for: 6s }
   "Zweite: #1": { servers: [ "[::1]:1" ], balance: random, health: { tcp: true } }
-  "null": { servers: [ "c:1" ], balance: round_robin }
+  "null": { servers: [ "c:1" ], balance: round_robin, protocol: h2, tls: { server_name: d.e, ca: /c.pem, cert: /e.pem, key: /e.key } }
   h: { servers: [ "d:1" ], balance: hash, hash_on: cookie:c }
 routes:
   - match: { host: [ a.b, "*.c.d" ], path: /x, methods: [ GET, POST ] }

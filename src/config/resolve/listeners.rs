@@ -3,22 +3,30 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::leaf::Leaf;
 use super::section::Section;
+use super::{Outside, tls};
 use crate::config::error::Report;
 use crate::config::source::Span;
 use crate::config::{ListenerSpec, address, defaults};
 
 /// The listeners, and where operators connect.
-pub(super) fn resolve(file: &Section<'_>, report: &mut Report<'_>) -> (Vec<ListenerSpec>, Option<SocketAddr>) {
+pub(super) fn resolve(
+    file: &Section<'_>,
+    base: &Path,
+    outside: &dyn Outside,
+    report: &mut Report<'_>,
+) -> (Vec<ListenerSpec>, Option<SocketAddr>) {
     let mut taken = Taken::default();
     let mut listeners = Vec::new();
     for (_, listener) in file.required_sections("listeners", report) {
+        let tls = tls::listener(&listener, base, outside, report);
         let Some(leaf) = listener.required_leaf("address", report) else { continue };
         if let Some(address) = listen(&leaf, report) {
             taken.claim(address, leaf.span(), report);
-            listeners.push(ListenerSpec { address });
+            listeners.push(ListenerSpec { address, tls });
         }
     }
     (listeners, admin(file, &taken, report))

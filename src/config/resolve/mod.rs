@@ -16,6 +16,7 @@ mod routes;
 mod section;
 mod servers;
 mod streams;
+mod tls;
 mod upstreams;
 
 use std::path::Path;
@@ -24,17 +25,27 @@ use super::Config;
 use super::error::Report;
 use super::raw::Node;
 use crate::route::RouteTable;
+use crate::tls::{ClientTlsSpec, ServerTlsSpec, TlsError};
 
 pub(super) use matching::show_host;
 use section::Section;
 
-/// The configuration that `root` says, with its paths relative to `base`; to be thrown away when `report` has errors. `is_pipe` says
-/// whether a path is a named pipe now.
-pub(super) fn resolve(root: &Node, base: &Path, is_pipe: &dyn Fn(&Path) -> bool, report: &mut Report<'_>) -> Config {
+/// What the text names and does not hold: looked at while it is resolved, so that what cannot run is told by `check`.
+pub(super) trait Outside {
+    /// The path is a named pipe now.
+    fn is_pipe(&self, path: &Path) -> bool;
+    /// The files can be used.
+    fn server_tls(&self, spec: &ServerTlsSpec) -> Result<(), TlsError>;
+    /// The files can be used.
+    fn client_tls(&self, spec: &ClientTlsSpec) -> Result<(), TlsError>;
+}
+
+/// The configuration that `root` says, with its paths relative to `base`; to be thrown away when `report` has errors.
+pub(super) fn resolve(root: &Node, base: &Path, outside: &dyn Outside, report: &mut Report<'_>) -> Config {
     let file = Section::file(root);
-    let (listeners, admin) = listeners::resolve(&file, report);
+    let (listeners, admin) = listeners::resolve(&file, base, outside, report);
     let timeouts = process::timeouts(&file, report);
-    let upstreams = upstreams::resolve(&file, base, &listeners, report);
+    let upstreams = upstreams::resolve(&file, &upstreams::Around { base, listeners: &listeners, outside }, report);
     let routes = routes::resolve(&file, &timeouts.route, &upstreams, report);
     Config {
         listeners,
@@ -45,7 +56,8 @@ pub(super) fn resolve(root: &Node, base: &Path, is_pipe: &dyn Fn(&Path) -> bool,
         drain: process::drain(&file, report),
         trusted_proxies: outside::trusted_proxies(&file, report),
         forwarded: outside::forwarded(&file, report),
-        log: outside::log(&file, base, is_pipe, report),
+        watch: leaf::flag(file.section("reload").leaf("watch"), true, report),
+        log: outside::log(&file, base, outside, report),
         upstreams: upstreams.into_specs(),
         inherited: timeouts.route,
         routes: RouteTable::new(routes),

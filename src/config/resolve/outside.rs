@@ -5,6 +5,7 @@ use std::path::Path;
 
 use ipnet::{IpNet, Ipv4Net};
 
+use super::Outside;
 use super::leaf::{self, Leaf};
 use super::section::Section;
 use crate::client_id::TrustedProxies;
@@ -54,16 +55,16 @@ pub(super) fn forwarded(file: &Section<'_>, report: &mut Report<'_>) -> Forwarde
 }
 
 /// `log`; `base` is where the file lies.
-pub(super) fn log(file: &Section<'_>, base: &Path, is_pipe: &dyn Fn(&Path) -> bool, report: &mut Report<'_>) -> LogSpec {
+pub(super) fn log(file: &Section<'_>, base: &Path, outside: &dyn Outside, report: &mut Report<'_>) -> LogSpec {
     let log = file.section("log");
     LogSpec {
         level: leaf::choice(log.leaf("level"), Default::default(), &LEVELS, &[], report),
         format: leaf::choice(log.leaf("format"), Default::default(), &FORMATS, LATER_FORMATS, report),
-        access: access(&log, base, is_pipe, report),
+        access: access(&log, base, outside, report),
     }
 }
 
-fn access(log: &Section<'_>, base: &Path, is_pipe: &dyn Fn(&Path) -> bool, report: &mut Report<'_>) -> AccessLog {
+fn access(log: &Section<'_>, base: &Path, outside: &dyn Outside, report: &mut Report<'_>) -> AccessLog {
     const FORM: &str = "write `stdout`, `off`, or the path of a file, such as `./access.log`";
     let Some(leaf) = log.leaf("access") else { return AccessLog::default() };
     match leaf.text() {
@@ -75,7 +76,7 @@ fn access(log: &Section<'_>, base: &Path, is_pipe: &dyn Fn(&Path) -> bool, repor
         text if !text.contains(['/', '.']) => leaf.refuse("is neither `stdout` nor `off` nor a path", FORM, report),
         text => {
             let path = base.join(text);
-            if !is_pipe(&path) {
+            if !outside.is_pipe(&path) {
                 return AccessLog::File(path);
             }
             leaf.refuse("is a named pipe, which opens only when it has a reader: the start would hang", FORM, report);

@@ -3,6 +3,7 @@
 mod clients;
 mod process;
 mod routes;
+mod tls;
 mod upstreams;
 
 use std::time::Duration;

@@ -6,7 +6,7 @@
 
 use super::{Form, Key, Presence, Type};
 use crate::config::defaults;
-use crate::config::words::{BALANCES, FORMATS, FORWARDED, FRAMES, LEVELS, OVER_CAPS, PROTOCOLS, SAME_SITES, words};
+use crate::config::words::{BALANCES, CLIENT_AUTHS, FORMATS, FORWARDED, FRAMES, LEVELS, OVER_CAPS, PROTOCOLS, SAME_SITES, words};
 
 const DURATION: Form = Form::Value(Type::Duration);
 const TEXT: Form = Form::Value(Type::Text);
@@ -23,18 +23,27 @@ pub(in crate::config) const FILE: &[Key] = &[
     key("log", Form::Section(LOG), "{ level: info }"),
     required("upstreams", Form::Named(&Form::Section(UPSTREAM)), "{ app: { servers: [ \"127.0.0.1:3000\" ] } }"),
     required("routes", Form::List(&Form::Section(ROUTE)), "[ { upstream: app } ]"),
-    // edge, survive
-    later("reload"),
+    key("reload", Form::Section(RELOAD), "{ watch: true }"),
 ];
+
+const RELOAD: &[Key] = &[key("watch", Form::Value(Type::Flag), "true")];
 
 const LISTENER: &[Key] = &[
     required("address", TEXT, "\"0.0.0.0:8080\""),
+    key("tls", Form::Switch(LISTENER_TLS), "{ certificates: [ { cert: site.pem, key: site.key } ] }"),
     // edge
     later("h2"),
-    later("tls"),
     later("proxy_protocol"),
     later("redirect_to_https"),
 ];
+
+const LISTENER_TLS: &[Key] = &[
+    required("certificates", Form::List(&Form::Section(CERTIFICATE)), "[ { cert: site.pem, key: site.key } ]"),
+    key("client_ca", TEXT, "clients.pem"),
+    key("client_auth", Form::Value(Type::Choice(&words(&CLIENT_AUTHS))), "none"),
+];
+
+const CERTIFICATE: &[Key] = &[required("cert", TEXT, "site.pem"), required("key", TEXT, "site.key")];
 
 const ADMIN: &[Key] = &[
     key("address", TEXT, "\"127.0.0.1:9180\""),
@@ -84,8 +93,14 @@ const UPSTREAM: &[Key] = &[
     key("keep_alive", Form::Value(Type::DurationOrOff), "4s"),
     key("health", Form::Switch(HEALTH), "{ path: /healthz }"),
     key("ejection", Form::Section(EJECTION), "{ failures: 3, for: 10s }"),
-    // edge
-    later("tls"),
+    key("tls", Form::Switch(UPSTREAM_TLS), "{ ca: internal.pem }"),
+];
+
+const UPSTREAM_TLS: &[Key] = &[
+    key("server_name", TEXT, "app.internal"),
+    key("ca", TEXT, "internal.pem"),
+    key("cert", TEXT, "edge.pem"),
+    key("key", TEXT, "edge.key"),
 ];
 
 const H2: &[Key] = &[

@@ -102,7 +102,7 @@ fn what_a_glance_can_see_does_not_hold() {
         "drain: off",
         "forwarded: both",
         "log: { format: combined }",
-        "reload: { watch: true }",
+        "reload: { watch: sometimes }",
         "trusted_proxies: 10.0.0.0/8",
     ] {
         assert!(breach_of_text(&format!("{smallest}\n{wrong}\n")).is_some(), "{wrong}");
@@ -112,7 +112,7 @@ fn what_a_glance_can_see_does_not_hold() {
         ("{ upstream: app }", "{ upstream: app, caps: { over_cap: soft } }"),
         ("{ upstream: app }", "{ upstream: app, sticky: { cookie: a } }"),
         ("{ upstream: app }", "{ upstream: app, upgrades: websocket }"),
-        ("\"127.0.0.1:3000\" ]", "\"127.0.0.1:3000\" ], protocol: h2"),
+        ("\"127.0.0.1:3000\" ]", "\"127.0.0.1:3000\" ], protocol: h3"),
         ("\"127.0.0.1:3000\" ]", "\"127.0.0.1:3000\" ], h2: { streams: 0 }"),
         ("{ upstream: app }", "{ upstream: app, max_age: { after: 1h, jitter: 10 } }"),
         ("[ { upstream: app } ]", "[]"),

@@ -144,7 +144,7 @@ proptest! {
         prop_assert_eq!(cookies.concat(), crumbs.join(&b"; "[..]));
 
         // The same to an HTTP/2 upstream, which judges as we do.
-        let up = upstream_request(&request::build(&header, head.framing, OPTIONS).unwrap(), takes_trailers(&header.headers)).unwrap();
+        let up = upstream_request(&request::build(&header, head.framing, OPTIONS).unwrap(), Scheme::HTTP, takes_trailers(&header.headers)).unwrap();
         let (again, same) = request(up.into_parts().0, end_of_stream).unwrap();
         prop_assert_eq!(again.raw_path(), header.raw_path());
         prop_assert_eq!(&again.headers["host"], &header.headers["host"]);

@@ -304,15 +304,15 @@ fn what_goes_to_an_http_2_upstream_has_its_host_in_its_authority_and_no_field_of
         format!("{} {} {:?} | {}", request.method(), request.uri(), request.version(), fields.join(" | "))
     };
     let plain = "POST http://a:8/x?y HTTP/2.0 | x-one: 1 | x-one: 2 | content-length: 5 | last: ";
-    assert_eq!(wire(&upstream_request(&head, false).unwrap()), plain);
-    assert_eq!(wire(&upstream_request(&head, true).unwrap()), format!("{plain} | te: trailers"));
+    assert_eq!(wire(&upstream_request(&head, Scheme::HTTP, false).unwrap()), plain);
+    assert_eq!(wire(&upstream_request(&head, Scheme::HTTP, true).unwrap()), format!("{plain} | te: trailers"));
 
     let mut options = RequestHeader::build("OPTIONS", b"*", None).unwrap();
-    assert!(upstream_request(&options, false).is_err());
+    assert!(upstream_request(&options, Scheme::HTTP, false).is_err());
     options.append_header("Host", "a").unwrap();
-    assert_eq!(upstream_request(&options, false).unwrap().uri().path_and_query().unwrap(), "*");
+    assert_eq!(upstream_request(&options, Scheme::HTTP, false).unwrap().uri().path_and_query().unwrap(), "*");
     options.insert_header("Host", "a b").unwrap();
-    assert!(upstream_request(&options, false).is_err());
+    assert!(upstream_request(&options, Scheme::HTTP, false).is_err());
 }
 
 fn answer(status: u16, all: &[(&'static str, &'static str)]) -> http::response::Parts {

@@ -51,13 +51,14 @@ fn record(address: SocketAddr, metrics: &Arc<Metrics>, drain: &Drain, now: Insta
         balance: Balance::default(),
         protocol: Protocol::Http1,
         http2: Http2Spec::default(),
+        tls: None,
         keep_alive: None,
         health: None,
         ejection: EjectionSpec { failures: 3, duration: PATIENCE },
     };
-    let server = Upstream::new(Arc::new(spec)).pick(&Pick::default(), now).expect("it is up");
+    let server = Upstream::new(Arc::new(spec), None).pick(&Pick::default(), now).expect("it is up");
     let permit = Connections::new(None, None).try_acquire(address.ip(), false).expect("no cap");
-    let client = Arc::new(Client::new(address, Arc::new(Listener { address }), metrics.open_connection(), permit, drain.guard()));
+    let client = Arc::new(Client::new(address, Arc::new(Listener { tls: None }), metrics.open_connection(), permit, drain.guard()));
     let request = Request {
         client: address.ip(),
         method: http::Method::GET,

@@ -124,6 +124,35 @@ impl Label for ConnectionCap {
     }
 }
 
+/// How a TLS handshake with a client ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsHandshake {
+    /// It stands.
+    Done,
+    /// The client said nothing.
+    Silent,
+    /// The client spoke HTTP in cleartext.
+    PlainHttp,
+    /// It did not end within `timeouts.request_head`.
+    TimedOut,
+    /// No common version, a client certificate that is not good, garbage.
+    Failed,
+}
+
+impl Label for TlsHandshake {
+    const EVERY: &'static [Self] = &[Self::Done, Self::Silent, Self::PlainHttp, Self::TimedOut, Self::Failed];
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Silent => "silent",
+            Self::PlainHttp => "plain_http",
+            Self::TimedOut => "timed_out",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// Where a connection to a server came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionKind {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
 
 pub use delay::DelaySampler;
-pub use labels::{ConnectionCap, ConnectionKind, HeartbeatFrame, StatusClass, StreamCap};
+pub use labels::{ConnectionCap, ConnectionKind, HeartbeatFrame, StatusClass, StreamCap, TlsHandshake};
 pub use route::{OpenStream, RouteMetrics};
 pub use upstream::{ServerState, UpstreamMetrics};
 
@@ -45,6 +45,7 @@ pub struct Metrics {
     connections_open: IntGauge,
     connections_accepted: IntCounter,
     connections_refused: CounterPer<ConnectionCap>,
+    tls_handshakes: CounterPer<TlsHandshake>,
 }
 
 impl Metrics {
@@ -68,6 +69,8 @@ impl Metrics {
             "Connections closed at once, by the cap that was met.",
             &["cap"],
         )?;
+        let handshakes =
+            counters(&registry, "ssedge_tls_handshakes_total", "TLS handshakes with clients, by how they ended.", &["result"])?;
         Ok(Self {
             routes: labels.routes.iter().map(|name| Arc::new(routes.route(name))).collect(),
             no_route: routes.no_route(),
@@ -75,6 +78,7 @@ impl Metrics {
             connections_open: gauge(&registry, "ssedge_connections_open", "Connections from clients open now.")?,
             connections_accepted: counter(&registry, "ssedge_connections_accepted_total", "Connections from clients accepted.")?,
             connections_refused: CounterPer::new(|cap| refused.with_label_values(&[cap])),
+            tls_handshakes: CounterPer::new(|result| handshakes.with_label_values(&[result])),
             registry,
         })
     }
@@ -107,6 +111,11 @@ impl Metrics {
     /// A connection from a client was closed at once.
     pub fn connection_refused(&self, cap: ConnectionCap) {
         self.connections_refused.inc(cap);
+    }
+
+    /// A TLS handshake with a client is over.
+    pub fn tls_handshake(&self, result: TlsHandshake) {
+        self.tls_handshakes.inc(result);
     }
 
     /// Event streams open now, over all routes.

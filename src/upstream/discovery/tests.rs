@@ -9,7 +9,7 @@ use super::*;
 /// An upstream at work with one name, and its resolver.
 fn at_work(resolve: Duration, answers: &[Option<&[&str]>]) -> (Arc<Upstream>, Arc<Scripted>) {
     let lookup = Scripted::new(answers);
-    let upstream = Upstream::with_lookup(Arc::new(UpstreamSpec { resolve, ..spec(&["app.test:80"]) }), lookup.clone());
+    let upstream = Upstream::with_lookup(Arc::new(UpstreamSpec { resolve, ..spec(&["app.test:80"]) }), None, lookup.clone());
     tokio::spawn(Arc::clone(&upstream).run(std::future::pending::<()>()));
     (upstream, lookup)
 }

@@ -68,13 +68,13 @@ pub(super) fn verdict(result: &Result<Passed, Failed>) -> Option<bool> {
 /// Asks `server` once.
 pub(super) async fn run(server: &Server, spec: &HealthSpec, protocol: Protocol) -> Result<Passed, Failed> {
     let asked = async {
-        let socket = pool::open(server.target()).await.map_err(Failed::NoConnection)?;
+        let socket = pool::open(server.peer()).await.map_err(Failed::NoConnection)?;
         match &spec.check {
             HealthCheck::Tcp => Ok(Passed::Accepted),
             HealthCheck::Http(path) => {
                 let status = match protocol {
                     Protocol::Http1 => ask(socket, path, server.host()).await?,
-                    Protocol::Http2 => ask_over_http2(socket, path, server.host()).await?,
+                    Protocol::Http2 => ask_over_http2(socket, path, server).await?,
                 };
                 if matches!(status, 200..=399) { Ok(Passed::Status(status)) } else { Err(Failed::Status(status)) }
             }
@@ -101,8 +101,12 @@ async fn ask(mut socket: Socket, path: &str, host: &str) -> Result<u16, Failed> 
 }
 
 /// The same over a connection of HTTP/2, which is said goodbye to as far as the socket takes it at once.
-async fn ask_over_http2(socket: Socket, path: &str, host: &str) -> Result<u16, Failed> {
-    let uri = http::Uri::builder().scheme("http").authority(host).path_and_query(path).build();
+async fn ask_over_http2(socket: Socket, path: &str, server: &Server) -> Result<u16, Failed> {
+    let uri = http::Uri::builder()
+        .scheme(if server.is_tls() { "https" } else { "http" })
+        .authority(server.host())
+        .path_and_query(path)
+        .build();
     let mut request = http::Request::new(());
     *request.uri_mut() = uri.map_err(|error| Failed::Broke(io::Error::other(error)))?;
     request.headers_mut().insert(http::header::USER_AGENT, http::HeaderValue::from_static("ssedge-health"));

@@ -18,7 +18,7 @@ fn http() -> HealthSpec {
 }
 
 fn at_work(address: &str, health: HealthSpec) -> Arc<Upstream> {
-    let upstream = Upstream::new(Arc::new(UpstreamSpec { health: Some(health), ..spec(&[address]) }));
+    let upstream = Upstream::new(Arc::new(UpstreamSpec { health: Some(health), ..spec(&[address]) }), None);
     tokio::spawn(Arc::clone(&upstream).run(std::future::pending::<()>()));
     upstream
 }
@@ -131,7 +131,7 @@ async fn a_server_that_speaks_http2_is_asked_over_http2() {
 async fn checks_follow_the_protocol_of_the_upstream() {
     let (address, seen) = over_http2(Arc::new(Mutex::new(503))).await;
     let spec = UpstreamSpec { health: Some(http()), protocol: Protocol::Http2, ..spec(&[&address]) };
-    let upstream = Upstream::new(Arc::new(spec));
+    let upstream = Upstream::new(Arc::new(spec), None);
     tokio::spawn(Arc::clone(&upstream).run(std::future::pending::<()>()));
     eventually("it falls", || upstream.pick(&Pick::default(), clock::now()).is_none()).await;
     assert!(seen.lock().unwrap().iter().any(|line| line.starts_with("GET ")), "it was asked in its own words");
@@ -186,7 +186,7 @@ async fn servers_that_join_are_checked_and_checks_end_with_the_upstream() {
     let (good, bad) = (good.to_string(), nowhere.address());
     let lookup = Scripted::new(&[Some(&[&good]), Some(&[&good, &bad])]);
     let names = UpstreamSpec { resolve: Duration::from_millis(5), health: Some(http()), ..spec(&["app.test:80"]) };
-    let upstream = Upstream::with_lookup(Arc::new(names), lookup);
+    let upstream = Upstream::with_lookup(Arc::new(names), None, lookup);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(Arc::clone(&upstream).run(stopped));
     let standing = |address: &str| {
@@ -205,7 +205,7 @@ async fn a_server_that_left_the_list_is_checked_no_more() {
     let (first, _) = answering(Arc::new(Mutex::new("HTTP/1.1 200 OK\r\n\r\n"))).await;
     let lookup = Scripted::new(&[Some(&[&first.to_string()]), Some(&["127.0.0.1:1"])]);
     let names = UpstreamSpec { resolve: Duration::from_millis(30), health: Some(http()), ..spec(&["app.test:80"]) };
-    let upstream = Upstream::with_lookup(Arc::new(names), lookup);
+    let upstream = Upstream::with_lookup(Arc::new(names), None, lookup);
     tokio::spawn(Arc::clone(&upstream).run(std::future::pending::<()>()));
     tokio::time::timeout(DEADLINE, upstream.settled()).await.unwrap();
     let held = upstream.pick(&Pick::default(), clock::now()).unwrap();

@@ -266,6 +266,7 @@ fn copy(error: &ConnectError) -> ConnectError {
     match error {
         ConnectError::Refused(error) => ConnectError::Refused(same(error)),
         ConnectError::Exhausted(error) => ConnectError::Exhausted(same(error)),
+        ConnectError::Tls(error) => ConnectError::Tls(same(error)),
         ConnectError::TimedOut => ConnectError::TimedOut,
     }
 }

@@ -95,7 +95,7 @@ async fn serve(
 
 fn upstream(address: &str, http2: Http2Spec, keep_alive: Option<Duration>) -> (Arc<Upstream>, Arc<Server>) {
     let spec = UpstreamSpec { protocol: Protocol::Http2, http2, keep_alive, ..spec(&[address]) };
-    let upstream = Upstream::new(Arc::new(spec));
+    let upstream = Upstream::new(Arc::new(spec), None);
     let server = upstream.pick(&Pick::default(), clock::now()).expect("it is up");
     (upstream, server)
 }

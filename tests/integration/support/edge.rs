@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
-use super::{Client, End, eventually, head::Head};
+use super::{Client, End, eventually, head::Head, tls};
 
 /// What a test wants of the configuration; everything else is the default.
 #[derive(Debug, Clone)]
@@ -23,7 +23,14 @@ pub(crate) struct EdgeBuilder {
 impl EdgeBuilder {
     /// Listens here too (the first listener is always there).
     pub(crate) fn listener(mut self, address: &str) -> Self {
-        self.listeners.push(format!("{{ address: \"{address}\" }}"));
+        let tls = if tls::everywhere() { format!(", tls: {{ {} }}", tls::listener()) } else { String::new() };
+        self.listeners.push(format!("{{ address: \"{address}\"{tls} }}"));
+        self
+    }
+
+    /// Listens here too, with TLS: `tls` is what stands in its section.
+    pub(crate) fn tls_listener(mut self, tls: &str) -> Self {
+        self.listeners.push(format!("{{ address: \"127.0.0.1:0\", tls: {{ {tls} }} }}"));
         self
     }
 
@@ -74,7 +81,14 @@ impl EdgeBuilder {
             [] => String::new(),
             keys => format!("{name}: {{ {} }}\n", keys.join(", ")),
         };
-        let upstream = [&[format!("servers: [ \"{server}\" ]")], self.upstream.as_slice()].concat();
+        let mut upstream = [&[format!("servers: [ \"{server}\" ]")], self.upstream.as_slice()].concat();
+        if let (true, Ok(origin)) = (tls::everywhere(), server.parse()) {
+            let is_http2 = upstream.iter().any(|key| key == "protocol: h2c");
+            let shim = tls::for_origin(origin, if is_http2 { b"h2" } else { b"http/1.1" });
+            upstream[0] = format!("servers: [ \"{shim}\" ]");
+            upstream.push(format!("tls: {{ server_name: localhost, ca: {} }}", tls::file("ca.pem").display()));
+            upstream.iter_mut().filter(|key| *key == "protocol: h2c").for_each(|key| *key = "protocol: h2".to_owned());
+        }
         let route = [&["upstream: app".to_owned()], self.route.as_slice()].concat();
         format!(
             "listeners: [ {} ]\nadmin: {{ address: \"127.0.0.1:0\" }}\nthreads: 2\n{}{}{}upstreams: {{ app: {{ {} }} }}\nroutes: [ {{ {} }} ]\n",
@@ -199,24 +213,32 @@ impl Starting {
         })
         .await;
         let addresses = addresses(&line);
+        let real = addresses.iter().map(|(_, address)| *address).collect();
+        let addresses: Vec<_> = addresses.into_iter().map(|(scheme, address)| reached(scheme, address)).collect();
         let [listeners @ .., admin] = addresses.as_slice() else { panic!("no address in {line:?}") };
-        Edge { listeners: listeners.to_vec(), admin: *admin, line, starting: self }
+        Edge { listeners: listeners.to_vec(), real, admin: *admin, line, starting: self }
     }
 }
 
 /// The addresses of the start line, in its order: listeners, then admin.
-fn addresses(line: &str) -> Vec<SocketAddr> {
-    let urls = line.split("http://").skip(1);
-    urls.map(|rest| rest.trim_end_matches(|c: char| !c.is_ascii_digit()))
-        .map(|rest| rest.split([',', ' ']).next().unwrap_or_default())
-        .map(|address| address.parse().unwrap_or_else(|_| panic!("not an address: {address:?} in {line:?}")))
+fn addresses(line: &str) -> Vec<(&str, SocketAddr)> {
+    let urls = line.split([',', ' ']).filter_map(|word| word.split_once("://"));
+    urls.map(|(scheme, address)| (scheme, address.trim_end_matches(|c: char| !c.is_ascii_digit())))
+        .map(|(scheme, address)| (scheme, address.parse().unwrap_or_else(|_| panic!("not an address: {address:?} in {line:?}"))))
         .collect()
+}
+
+/// Where an instrument without TLS reaches a listener.
+fn reached(scheme: &str, address: SocketAddr) -> SocketAddr {
+    if tls::everywhere() && scheme == "https" { tls::for_clients(address) } else { address }
 }
 
 /// `ssedge run`, running.
 pub(crate) struct Edge {
     /// Where clients connect.
     pub(crate) listeners: Vec<SocketAddr>,
+    /// The same as the edge names them, without a shim in between.
+    pub(crate) real: Vec<SocketAddr>,
     /// Where operators connect.
     pub(crate) admin: SocketAddr,
     /// What it said when it started.
@@ -240,7 +262,9 @@ impl Edge {
 
     /// With a configuration as it stands in a file: `upstreams`, `routes` and what else a test wants. Where to listen is given.
     pub(crate) async fn of(yaml: &str) -> Self {
-        let places = "listeners: [ { address: \"127.0.0.1:0\" } ]\nadmin: { address: \"127.0.0.1:0\" }\nthreads: 2\n";
+        let tls = if tls::everywhere() { format!(", tls: {{ {} }}", tls::listener()) } else { String::new() };
+        let places =
+            format!("listeners: [ {{ address: \"127.0.0.1:0\"{tls} }} ]\nadmin: {{ address: \"127.0.0.1:0\" }}\nthreads: 2\n");
         Starting::with_file(&format!("{places}{yaml}")).ready().await
     }
 

@@ -23,6 +23,7 @@ pub(crate) mod raw_http2;
 pub(crate) mod script;
 pub(crate) mod socket;
 mod tests;
+pub(crate) mod tls;
 
 use std::future::Future;
 use std::time::Duration;

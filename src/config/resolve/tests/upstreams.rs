@@ -1,6 +1,7 @@
 //! `upstreams`: servers, balance, health, ejection.
 
 use super::*;
+use crate::tls::ClientTlsSpec;
 use crate::upstream::{Balance, EjectionSpec, HashOn, HealthCheck, Http2Spec, Protocol, UpstreamSpec};
 
 fn upstream(extra: &str) -> UpstreamSpec {
@@ -128,15 +129,20 @@ fn bounds_of_health_and_ejection() {
 }
 
 #[test]
-fn a_protocol_is_http1_or_h2c_and_h2_comes_later() {
+fn a_protocol_is_http1_or_http2_with_or_without_tls() {
     let spec = upstream("");
     assert_eq!((spec.protocol, spec.http2), (Protocol::Http1, Http2Spec::default()));
     assert_eq!(upstream("protocol: http1").protocol, Protocol::Http1);
     let spec = upstream("protocol: h2c");
     assert_eq!((spec.protocol, spec.http2), (Protocol::Http2, Http2Spec::default()));
-    assert!(problem("protocol: h2").contains("`protocol`: `h2` is not supported by this version yet"));
+    let spec = upstream("protocol: h2");
+    assert_eq!((spec.protocol, spec.tls), (Protocol::Http2, Some(ClientTlsSpec::default())));
+    assert_eq!(upstream("protocol: h2c").tls, None);
     for wrong in ["http2", "H2C", "grpc", "http/1.1"] {
-        assert!(problem(&format!("protocol: {wrong}")).contains("is no choice here (write one of `http1`, `h2c`)"), "{wrong}");
+        assert!(
+            problem(&format!("protocol: {wrong}")).contains("is no choice here (write one of `http1`, `h2c`, `h2`)"),
+            "{wrong}"
+        );
     }
 }
 
@@ -159,7 +165,8 @@ fn bounds_of_http2_say_nothing_to_http1() {
         let problem = problem(&format!("h2: {{ streams: 1 }}{http1}"));
         assert!(problem.contains("`h2` says nothing to `protocol: http1` (write `protocol: h2c`"), "{problem}");
     }
-    assert!(problem("h2: {}, protocol: h2").contains("not supported"), "one problem, not two");
+    upstream("h2: {}, protocol: h2");
+    assert!(problem("h2: {}, protocol: h3").contains("is no choice"), "one problem, not two");
 }
 
 /// What is said of this server behind these listeners.
