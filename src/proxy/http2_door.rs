@@ -86,6 +86,14 @@ async fn requests(app: &Arc<App>, connection: &mut ClientConnection, client: &Ar
     let mut look = used + LOOK;
     loop {
         tokio::select! {
+            // What ends with the drain is written by `next`: its client reads GOAWAY first, and never opens a stream in between.
+            biased;
+            // No new streams; those that are open end in their own time.
+            () = app.drain.draining(), if !leaving => {
+                leaving = true;
+                connection.graceful_shutdown();
+                look = clock::now() + LAST_WORDS;
+            }
             accepted = next(connection, turns) => match accepted {
                 Some(Ok(incoming)) => {
                     used = clock::now();
@@ -94,12 +102,6 @@ async fn requests(app: &Arc<App>, connection: &mut ClientConnection, client: &Ar
                 Some(Err(error)) => return tracing::debug!(client = %client.address, %error, "an HTTP/2 connection broke"),
                 None => return,
             },
-            // No new streams; those that are open end in their own time.
-            () = app.drain.draining(), if !leaving => {
-                leaving = true;
-                connection.graceful_shutdown();
-                look = clock::now() + LAST_WORDS;
-            }
             () = tokio::time::sleep_until(look.into()), if leaving => {
                 // The last GOAWAY waits for an answer that a client which is really gone never gives: it would hold the process for
                 // nobody.

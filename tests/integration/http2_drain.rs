@@ -113,6 +113,33 @@ async fn streams_of_a_connection_leave_one_by_one_and_the_last_one_takes_it_alon
     }
 }
 
+/// A client that reads the end of its stream first would open the next one here, in vain.
+#[tokio::test]
+async fn go_away_comes_before_the_ends_that_it_explains() {
+    let origin = Http2Origin::start(Http2Script::stream().event("a").hang()).await;
+    let upstream = format!("upstreams: {{ app: {{ servers: [ \"{}\" ], protocol: h2c }} }}", origin.address());
+    let mut edge = Edge::of(&format!("{upstream}\nroutes: [ {{ upstream: app }} ]\ndrain: {{ spread: 0s }}\n")).await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let mut client = Http2Client::connect(edge.address()).await;
+        let mut streams = Vec::new();
+        for _ in 0..8 {
+            let (mut stream, _) = client.get(SUBSCRIBE).await;
+            stream.expects("data: a\n\n").await;
+            streams.push(stream);
+        }
+        clients.push((client, streams));
+    }
+    edge.signal("TERM");
+    for (client, streams) in &mut clients {
+        for stream in streams {
+            stream.ends_with("", StreamEnd::Clean).await;
+            assert!(client.frames().look(|seen| seen.streams[&stream.id()].told) > 0, "stream {}", stream.id());
+        }
+    }
+    assert_eq!(edge.exit_code().await, Some(0));
+}
+
 #[tokio::test]
 async fn a_request_in_flight_is_answered() {
     for server in servers() {

@@ -107,6 +107,8 @@ pub(crate) struct StreamSeen {
     pub(crate) frames: u64,
     /// END_STREAM came.
     pub(crate) ended: bool,
+    /// So many GOAWAYs came before that.
+    pub(crate) told: usize,
     /// The code of its RST_STREAM.
     pub(crate) reset: Option<u32>,
     /// What WINDOW_UPDATEs granted.
@@ -216,10 +218,12 @@ impl Seen {
     }
 
     fn stream_frame(&mut self, kind: u8, flags: u8, id: u32, payload: &[u8], number: u32) {
+        let told = self.go_aways.len();
         let stream = self.streams.entry(id).or_default();
         if matches!(kind, DATA | HEADERS) && (stream.ended || stream.reset.is_some()) {
             self.problems.push(format!("a frame of kind {kind} after the end of stream {id}"));
         }
+        let was_over = stream.ended;
         match kind {
             DATA => {
                 stream.data += payload.len() as u64;
@@ -239,6 +243,9 @@ impl Seen {
             }
             WINDOW_UPDATE => stream.granted += u64::from(number),
             _ => {}
+        }
+        if !was_over && stream.ended {
+            stream.told = told;
         }
     }
 }
