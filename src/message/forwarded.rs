@@ -153,7 +153,7 @@ fn scheme(hop: &ClientHop<'_>) -> &'static str {
 }
 
 /// Whether applications take the field `name` for word of the client; `_` counts as `-`.
-fn speaks_of_the_client(name: &[u8]) -> bool {
+pub(super) fn speaks_of_the_client(name: &[u8]) -> bool {
     let is = |name: &[u8], expected: &[u8]| {
         let as_read = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
         name.len() == expected.len() && name.iter().zip(expected).all(|(&byte, &other)| as_read(byte) == other)

@@ -63,7 +63,7 @@ impl<'a> HopByHop<'a> {
         let mut named = Vec::new();
         for option in headers.get_all(CONNECTION).iter().flat_map(|value| list(value.as_bytes())) {
             let present = str::from_utf8(option).is_ok_and(|name| headers.contains_key(name));
-            if present && !is_end_to_end(option) && !is_one_of(option, &HOP_BY_HOP) && !contains(&named, option) {
+            if present && !is_end_to_end(option) && !is_hop_by_hop(option) && !contains(&named, option) {
                 named.push(option);
             }
         }
@@ -72,8 +72,13 @@ impl<'a> HopByHop<'a> {
 
     /// Whether the field `name`, in any case, is dropped.
     pub(super) fn includes(&self, name: &[u8]) -> bool {
-        is_one_of(name, &HOP_BY_HOP) || contains(&self.named, name)
+        is_hop_by_hop(name) || contains(&self.named, name)
     }
+}
+
+/// Whether the field `name`, in any case, ends at every hop.
+pub(super) fn is_hop_by_hop(name: &[u8]) -> bool {
+    is_one_of(name, &HOP_BY_HOP)
 }
 
 fn is_end_to_end(name: &[u8]) -> bool {

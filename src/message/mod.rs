@@ -9,6 +9,7 @@
 //! | [`response`] | the response head that goes downstream, and what it says of an event stream |
 //! | [`http2`] | HTTP/2 heads, judged and brought into the form of the others; and back |
 //! | [`framing`] | HTTP/1.1 bodies, decoded and encoded as their bytes come |
+//! | [`trailers`] | what may stand behind a body |
 //! | [`upgrade`] | which protocol a request asks to switch to, and whether it is granted |
 //! | `hop_by_hop` | fields that end at this hop |
 //! | [`forwarded`] | what the upstream is told of the client |
@@ -37,6 +38,7 @@ pub mod request_head;
 mod request_line;
 pub mod response;
 pub mod response_head;
+pub mod trailers;
 pub mod upgrade;
 
 pub use client_kind::{Client, ClientKind};

@@ -14,8 +14,8 @@ use http::HeaderMap;
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 
 use super::body_sender::BodySender;
-use crate::message::RequestFraming;
 use crate::message::framing::{self, Decoder, Framing};
+use crate::message::{RequestFraming, trailers};
 use crate::transport::{Socket, Wire};
 
 /// Bytes of one read at most.
@@ -223,7 +223,7 @@ impl Http2Body {
             }
         }
         match std::task::ready!(self.stream.poll_trailers(cx)) {
-            Ok(trailers) => Poll::Ready(Ok(Received::Last(trailers))),
+            Ok(fields) => Poll::Ready(Ok(Received::Last(trailers::filtered(fields)))),
             Err(error) => Poll::Ready(Err(body_error(&error))),
         }
     }

@@ -11,7 +11,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::v1::client::HttpSession as UpstreamSession;
 
 use super::ask::Failure;
-use crate::message::{ResponseFraming, ResponseHead, http2, response_head};
+use crate::message::{ResponseFraming, ResponseHead, http2, response_head, trailers};
 use crate::transport::{Transport, Wire};
 use crate::upstream::{Http2Lease, Server, Upstream};
 
@@ -131,14 +131,15 @@ impl ServerResponse {
         }
     }
 
-    /// What follows a whole body, over HTTP/2. `idle` bounds the wait.
+    /// What may follow a whole body, over HTTP/2. `idle` bounds the wait.
     ///
     /// # Errors
     /// Why they do not come.
     pub(super) async fn trailers(&mut self, idle: Duration) -> Result<Option<HeaderMap>, String> {
         let Carrier::Http2 { state: Http2State::Body(body), .. } = &mut self.carrier else { return Ok(None) };
-        let trailers = tokio::time::timeout(idle, body.trailers()).await;
-        trailers.map_err(|_| "no end came within timeouts.response_body_idle".to_owned())?.map_err(|error| error.to_string())
+        let fields = tokio::time::timeout(idle, body.trailers()).await;
+        let fields = fields.map_err(|_| "no end came within timeouts.response_body_idle".to_owned())?;
+        fields.map(trailers::filtered).map_err(|error| error.to_string())
     }
 
     /// The exchange is over and the response was read to its end: the connection may serve another request, if both sides keep it.

@@ -221,6 +221,47 @@ async fn trailers_pass_from_http_2_to_http_2_in_both_directions() {
     }
 }
 
+/// Behind a body nothing is judged as a head is: whoever merges trailers into one would find another host or length there (RFC 9110
+/// section 6.5.1).
+#[tokio::test]
+async fn what_belongs_into_a_head_does_not_pass_behind_a_body() {
+    let bad = [
+        ("content-length", "1"),
+        ("content-type", "text/html"),
+        ("host", "other"),
+        ("authorization", "Basic eA=="),
+        ("x-forwarded-for", "203.0.113.7"),
+        ("cookie", "a=1"),
+        ("set-cookie", "a=1"),
+        ("cache-control", "no-store"),
+        ("trailer", "x"),
+        ("proxy-authorization", "Basic eA=="),
+    ];
+    let some = [&bad[..], &[("x-sum", "7")]].concat();
+    for kind in ["application/octet-stream", "text/event-stream"] {
+        let script =
+            |fields: &[(&str, &str)]| Http2Script::new().head(200, &[("content-type", kind)]).data("body").trailers(fields);
+        let origin = Http2Origin::start_each([script(&some), script(&bad)]).await;
+        let edge = Edge::with().h2c().heartbeat("off").start(origin.address()).await;
+        let mut client = Http2Client::connect(edge.address()).await;
+        for (number, sent) in [&some[..], &bad].into_iter().enumerate() {
+            let mut stream = client.begin("POST / HTTP/1.1\r\nHost: test\r\nTE: trailers\r\n\r\n").await;
+            stream.upload("up").await;
+            stream.finish_with(sent);
+            stream.head().await;
+            stream.expects("body").await;
+            let got = stream.trailers().await;
+            let names: Vec<_> = got.keys().map(http::HeaderName::as_str).collect();
+            let left: &[&str] = if number == 0 { &["x-sum"] } else { &[] };
+            assert_eq!(names, left, "of a response in {kind}");
+            let request = origin.request(number).await;
+            assert_eq!(request.body, b"up");
+            let names: Vec<_> = request.trailers.iter().flat_map(http::HeaderMap::keys).map(http::HeaderName::as_str).collect();
+            assert_eq!(names, left, "of a request");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_response_of_nothing_but_trailers_keeps_them() {
     let fields = [("content-type", "application/grpc"), ("grpc-status", "5"), ("grpc-message", "no such thing")];

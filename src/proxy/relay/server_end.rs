@@ -9,6 +9,7 @@ use http::HeaderMap;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::message::framing::{Decoder, Framing};
+use crate::message::trailers;
 use crate::proxy::server_response::ServerStream;
 use crate::stream::UpstreamEnd;
 use crate::transport::Wire;
@@ -58,8 +59,8 @@ impl ServerSide {
                     Poll::Ready(Read::Plain(data))
                 }
                 Some(Err(_)) => Poll::Ready(Read::End(UpstreamEnd::Lost, None)),
-                None => body.poll_trailers(cx).map(|trailers| match trailers {
-                    Ok(trailers) => Read::End(UpstreamEnd::Clean, trailers),
+                None => body.poll_trailers(cx).map(|fields| match fields {
+                    Ok(fields) => Read::End(UpstreamEnd::Clean, trailers::filtered(fields)),
                     Err(_) => Read::End(UpstreamEnd::Lost, None),
                 }),
             },
