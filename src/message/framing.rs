@@ -64,6 +64,8 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SizePart {
     Digits,
+    /// Behind them: whitespace, which old servers pad a size with.
+    Blank,
     Extension,
     Lf,
 }
@@ -164,12 +166,17 @@ impl Decoder {
                         State::Size { value, digits: digits + 1, length, part }
                     }
                     (SizePart::Digits, b'\r') if digits > 0 => State::Size { value, digits, length, part: SizePart::Lf },
-                    // Extensions are skipped (RFC 9112 section 7.1.1); a space before them is in use.
-                    (SizePart::Digits, b';' | b' ' | b'\t') if digits > 0 => {
+                    (SizePart::Digits, b' ' | b'\t') if digits > 0 => {
+                        canonical = false;
+                        State::Size { value, digits, length, part: SizePart::Blank }
+                    }
+                    (SizePart::Blank, b' ' | b'\t') => State::Size { value, digits, length, part },
+                    // Extensions are skipped (RFC 9112 section 7.1.1).
+                    (SizePart::Digits | SizePart::Blank, b';') if digits > 0 => {
                         canonical = false;
                         State::Size { value, digits, length, part: SizePart::Extension }
                     }
-                    (SizePart::Extension, b'\r') => State::Size { value, digits, length, part: SizePart::Lf },
+                    (SizePart::Blank | SizePart::Extension, b'\r') => State::Size { value, digits, length, part: SizePart::Lf },
                     (SizePart::Extension, b'\t' | b' '..=b'~' | 0x80..=0xFF) => State::Size { value, digits, length, part },
                     (SizePart::Lf, b'\n') if value == 0 => State::Trailer { length: 0, line: TrailerLine::Empty, after_cr: false },
                     (SizePart::Lf, b'\n') => State::Data(value),

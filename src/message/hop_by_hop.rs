@@ -9,8 +9,9 @@ use http::header::CONNECTION;
 use super::grammar::list;
 
 /// Dropped always. The RFC's own list, the two older names that it still warns of, what an h2c upgrade carries (RFC 7540 section 3.2,
-/// dropped by RFC 9113), and the credentials of a proxy, which are for the proxy that they reach: us.
-const HOP_BY_HOP: [&str; 11] = [
+/// dropped by RFC 9113), and the credentials of a proxy, which are for the proxy that they reach: us. `Proxy` is no field of HTTP at
+/// all: what runs behind a CGI would read it as its own `HTTP_PROXY` (CVE-2016-5385).
+const HOP_BY_HOP: [&str; 12] = [
     "connection",
     "keep-alive",
     "proxy-connection",
@@ -19,6 +20,7 @@ const HOP_BY_HOP: [&str; 11] = [
     "transfer-encoding",
     "upgrade",
     "http2-settings",
+    "proxy",
     "proxy-authenticate",
     "proxy-authentication-info",
     "proxy-authorization",
@@ -108,9 +110,17 @@ mod tests {
     fn the_fields_of_a_connection_are_dropped_in_any_case() {
         let headers = HeaderMap::new();
         let dropped = HopByHop::of(&headers);
-        for name in
-            ["Connection", "KEEP-ALIVE", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "HTTP2-Settings"]
-        {
+        for name in [
+            "Connection",
+            "KEEP-ALIVE",
+            "Proxy-Connection",
+            "TE",
+            "Trailer",
+            "Transfer-Encoding",
+            "Upgrade",
+            "HTTP2-Settings",
+            "Proxy",
+        ] {
             assert!(dropped.includes(name.as_bytes()), "{name}");
         }
         assert!(!dropped.includes(b"Accept"));

@@ -14,7 +14,7 @@ use super::hop_by_hop::is_hop_by_hop;
 const MAX_TRAILERS: usize = super::request_head::MAX_FIELDS;
 
 /// Never behind a body, beside the fields of a connection, `Content-*` and what speaks of the client.
-const ONLY_IN_HEADS: [&str; 42] = [
+const ONLY_IN_HEADS: [&str; 41] = [
     // Routing, and what a server is to do before it reads the body.
     "host",
     "expect",
@@ -60,7 +60,6 @@ const ONLY_IN_HEADS: [&str; 42] = [
     // Of the message itself, and of who handled it.
     "via",
     "mime-version",
-    "proxy",
 ];
 
 /// `trailers` with what may pass; `None` if that is nothing.

@@ -24,7 +24,7 @@ fn decode(framing: Framing, input: &[u8], cuts: &[usize]) -> Result<(Vec<u8>, bo
 
 #[test]
 fn a_chunked_body_gives_the_same_payload_at_every_split() {
-    let body = b"5\r\nhello\r\n0B;ext=\"a\"\r\n, wide worl\r\n00001 \r\nd\r\n0\r\nTrailer: x\r\nOther: y\r\n\r\n";
+    let body = b"5\r\nhello\r\n0B;ext=\"a\"\r\n, wide worl\r\n00001 \t ; b\r\nd\r\n0\r\nTrailer: x\r\nOther: y\r\n\r\n";
     let whole = decode(Framing::Chunked, body, &[]).expect("well-formed");
     assert_eq!(whole, (b"hello, wide world".to_vec(), true));
     for first in 0..=body.len() {
@@ -37,7 +37,7 @@ fn a_chunked_body_gives_the_same_payload_at_every_split() {
 
 #[test]
 fn malformed_chunking_is_refused_at_every_split() {
-    let bodies: [&[u8]; 17] = [
+    let bodies: [&[u8]; 20] = [
         b"0\r\nno trailer\r\n\r\n",
         b"0\r\n: no name\r\n\r\n",
         b"0\r\nA: b\r\n folded\r\n\r\n",
@@ -51,6 +51,9 @@ fn malformed_chunking_is_refused_at_every_split() {
         b"+5\r\nhello\r\n",
         b"0x5\r\nhello\r\n",
         b" 5\r\nhello\r\n",
+        b"5 5\r\nhello\r\n",
+        b"5 x\r\nhello\r\n",
+        b"5\t \n;x\r\nhello\r\n",
         b";\r\n",
         b"11111111111111111\r\n",
         b"5;\x00\r\nhello\r\n",
