@@ -19,6 +19,7 @@ mod early;
 mod ends;
 mod forwarding;
 mod framing_requests;
+mod framing_responses;
 mod heartbeat;
 mod http2_bodies;
 mod http2_clients;
