@@ -124,6 +124,11 @@ impl BodySender {
         self.state == State::Ended && !self.is_pending()
     }
 
+    /// Holds the server's connection no longer: what nobody shares can serve another request.
+    pub(super) fn let_go(&mut self) {
+        self.carrier = Carrier::None;
+    }
+
     /// Takes a piece of the body.
     pub(super) fn push(&mut self, piece: &[u8]) {
         if self.state != State::Open || piece.is_empty() {

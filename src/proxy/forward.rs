@@ -66,6 +66,7 @@ impl Exchange<'_> {
         }
         self.finish_upload(&mut upload).await;
         if upload.is_complete() && head.keep_alive {
+            upload.let_go();
             response.release(&self.context.upstream, busy.server(), promised).await;
         }
         leave(down, upload, client)

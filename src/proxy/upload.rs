@@ -68,6 +68,11 @@ impl Upload {
         self.received && self.to.is_complete()
     }
 
+    /// Lets go of a server that has all of it.
+    pub(super) fn let_go(&mut self) {
+        self.to.let_go();
+    }
+
     /// Whether there is nothing left to move.
     pub(super) fn is_done(&self) -> bool {
         self.received && !self.to.is_pending()

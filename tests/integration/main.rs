@@ -30,6 +30,7 @@ mod http2_hostile;
 mod http2_limits;
 mod http2_servers;
 mod http2_streams;
+mod keep_alive;
 mod keys;
 mod pins;
 mod proof;
