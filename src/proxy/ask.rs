@@ -302,7 +302,8 @@ impl Exchange<'_> {
                 Ok(ServerResponse::http1(session))
             }
             Carrier::Http2(mut lease) => {
-                let trailers = http2::takes_trailers(&down.head().headers);
+                // RFC 9110 section 6.5.1: whoever says so drops none, and none go to an HTTP/1.1 client from here.
+                let trailers = self.request.version == Version::Http2 && http2::takes_trailers(&down.head().headers);
                 let scheme = if server.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
                 let request = http2::upstream_request(head, scheme, trailers)
                     .map_err(|_| Failure::Client(400, "no request can be built from it"))?;

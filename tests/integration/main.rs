@@ -32,6 +32,7 @@ mod http2_servers;
 mod http2_streams;
 mod keep_alive;
 mod keys;
+mod ordinary;
 mod pins;
 mod proof;
 mod real;

@@ -21,6 +21,14 @@ pub(crate) enum Version {
 pub(crate) const HOPS: [(Version, Version); 3] =
     [(Version::Http2, Version::Http1), (Version::Http1, Version::Http2), (Version::Http2, Version::Http2)];
 
+/// All of them.
+pub(crate) const EVERY_HOP: [(Version, Version); 4] = [
+    (Version::Http1, Version::Http1),
+    (Version::Http2, Version::Http1),
+    (Version::Http1, Version::Http2),
+    (Version::Http2, Version::Http2),
+];
+
 /// An origin.
 pub(crate) enum Server {
     Http1(Origin),
