@@ -9,6 +9,7 @@ mod bombs;
 mod bulk;
 mod caps;
 mod cli;
+mod client_gone;
 mod codings;
 mod config_files;
 mod detection;
