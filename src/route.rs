@@ -14,6 +14,7 @@ use http::Method;
 use crate::admission::CapsPolicy;
 use crate::affinity::StickyPolicy;
 use crate::client_id::ClientPolicy;
+use crate::message::cors::CorsPolicy;
 use crate::stream::StreamPolicy;
 use crate::upstream::UpstreamSpec;
 
@@ -40,6 +41,8 @@ pub struct Route {
     pub caps: CapsPolicy,
     /// How its clients are told apart.
     pub client: ClientPolicy,
+    /// Which pages of other origins may read what it answers; `None` leaves that to the upstream.
+    pub cors: Option<CorsPolicy>,
 }
 
 /// Deadlines of one exchange.

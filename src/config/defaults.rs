@@ -120,6 +120,20 @@ pub const PIN_MAX_AGE: Duration = Duration::from_hours(1);
 /// `routes[].caps.ipv6_prefix`: one customer has a whole /64 (RFC 6177 section 2).
 pub const IPV6_PREFIX: u8 = 64;
 
+/// `routes[].cors.headers`: what pages send that read streams with `fetch` or with a library in place of `EventSource`: a token, the
+/// type of a body in JSON, the id to go on after, and `no-cache`. `EventSource` itself needs none of them, nor does `Accept`.
+pub const CORS_HEADERS: [&str; 4] = ["Authorization", "Cache-Control", "Content-Type", "Last-Event-ID"];
+
+/// `routes[].cors.credentials`: they show what belongs to a user, so the file has to say that another origin may read it.
+pub const CORS_CREDENTIALS: bool = false;
+
+/// `routes[].cors.max_age`: a page asks once a visit and not once a request, and an origin that is taken off the list is out within
+/// minutes.
+pub const CORS_MAX_AGE: Duration = Duration::from_mins(10);
+
+/// `routes[].cors.max_age`: no browser remembers for longer than a day; zero is not at all.
+pub const CORS_MAX_AGES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
+
 /// `upstreams.NAME.h2.streams`: more on one connection wait for each other; beyond it is a typing error.
 pub const MOST_STREAMS: u64 = 10_000;
 

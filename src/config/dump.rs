@@ -14,6 +14,7 @@ use super::words::{
 use super::{AccessLog, Config, ListenerSpec};
 use crate::affinity::StickyPolicy;
 use crate::client_id::ClientSource;
+use crate::message::cors::{CorsPolicy, Origins};
 use crate::route::{PathPattern, Route, RouteMatch};
 use crate::stream::{HeartbeatPolicy, MaxAge};
 use crate::tls::{CertificateSpec, ClientAuth, ClientTlsSpec, ServerTlsSpec};
@@ -199,6 +200,7 @@ fn route(route: &Route) -> Yaml {
         ("max_age", route.stream.max_age.as_ref().map_or_else(Yaml::off, max_age)),
         ("sticky", route.sticky.as_ref().map_or_else(Yaml::off, sticky)),
         ("caps", caps(route)),
+        ("cors", route.cors.as_ref().map_or_else(Yaml::off, cors)),
     ])
 }
 
@@ -254,6 +256,19 @@ fn caps(route: &Route) -> Yaml {
         ("client", Yaml::text(client)),
         ("ipv6_prefix", Yaml::word(route.client.ipv6_prefix)),
         ("over_cap", Yaml::word(word_for(&OVER_CAPS, &route.caps.over_cap))),
+    ])
+}
+
+fn cors(cors: &CorsPolicy) -> Yaml {
+    let origins = match &cors.origins {
+        Origins::Any => vec![Yaml::text("*")],
+        Origins::Of(origins) => origins.iter().map(Yaml::text).collect(),
+    };
+    Yaml::map([
+        ("origins", Yaml::list(origins)),
+        ("credentials", Yaml::word(cors.credentials)),
+        ("headers", Yaml::list(cors.headers.iter().map(Yaml::text))),
+        ("max_age", duration(cors.max_age)),
     ])
 }
 

@@ -17,6 +17,7 @@
 //! | `coding` | content codings: which a response has, whether gzip is offered |
 //! | [`gunzip`] | gzip, decoded as its bytes come |
 //! | `edit` | fields taken out of a head without moving the others |
+//! | [`cors`] | which pages of other origins may read a response |
 //! | [`client_kind`] | which parser a client most likely has |
 //!
 //! Pure: no sockets, no clock, nothing of ours imported. It must never repair a head: what two parsers could read in two ways is
@@ -25,6 +26,7 @@
 pub mod client_kind;
 mod coding;
 pub mod cookie;
+pub mod cors;
 mod edit;
 pub mod forwarded;
 pub mod framing;

@@ -70,7 +70,7 @@ impl App {
         let peer = client.address.ip().to_canonical();
         let address = client_id::client_address(peer, &head.headers, &self.trusted);
         let host = head.headers.get(HOST).map(|host| host.as_bytes());
-        let found = self.routes.find(host, head.raw_path(), &request.method);
+        let (found, preflight) = self.route(&down, &request);
         let Some((route, context)) = found.and_then(|route| Some((route, self.contexts.get(route.position)?))) else {
             return self.no_route(down, upload, &request, client, address, keep_alive).await;
         };
@@ -83,8 +83,12 @@ impl App {
             upstream: Arc::clone(&route.upstream.name),
         };
         let record = RequestRecord::new(asked, Arc::clone(&self.log), Arc::clone(&context.metrics), started);
-        let exchange = Exchange { app: self, route, context, request: &request, client: address, keep_alive };
-        exchange.run(down, upload, client, record).await
+        let cors = route.cors.as_ref().map(|policy| policy.grant(&head.headers));
+        let exchange = Exchange { app: self, route, context, request: &request, client: address, keep_alive, cors };
+        match preflight {
+            Some(preflight) => exchange.answer_preflight(down, upload, client, record, &preflight).await,
+            None => exchange.run(down, upload, client, record).await,
+        }
     }
 
     /// What a server is told of this client.
@@ -116,7 +120,7 @@ impl App {
         keep_alive: bool,
     ) -> After {
         let started = clock::now();
-        let answered = reject::answer(&mut down, 404, None, keep_alive && !request.framing.has_body()).await;
+        let answered = reject::answer(&mut down, 404, None, None, keep_alive && !request.framing.has_body()).await;
         let head = down.head();
         let host = head.headers.get(HOST).map(|host| host.as_bytes());
         let asked = Asked::without_route(address, Some(request.method.as_str()), host, Some(head.uri.path().as_bytes()));

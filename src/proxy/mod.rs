@@ -14,6 +14,7 @@
 //! | [`listener`] | what holds for all connections of one listener |
 //! | [`app`] | one request: route, exchange |
 //! | [`exchange`] | one request and its response |
+//! | `cors` | preflights, answered before all else |
 //! | `ask` | choose a server, send, read heads |
 //! | [`downstream`] | the answering half towards a client, over HTTP/1 or HTTP/2 |
 //! | `server_response` | a server's response on its way in, over HTTP/1 or HTTP/2 |
@@ -30,6 +31,7 @@
 pub mod app;
 mod ask;
 mod body_sender;
+mod cors;
 pub mod door;
 pub mod downstream;
 pub mod exchange;

@@ -52,6 +52,7 @@ fn table(matchers: Vec<RouteMatch>) -> RouteTable {
         sticky: None,
         caps: CapsPolicy::default(),
         client: ClientPolicy { source: ClientSource::Ip, ipv6_prefix: 64 },
+        cors: None,
     };
     RouteTable::new(matchers.into_iter().enumerate().map(route).collect())
 }

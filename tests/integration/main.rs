@@ -12,6 +12,7 @@ mod cli;
 mod client_gone;
 mod codings;
 mod config_files;
+mod cors;
 mod detection;
 mod door;
 mod drain;

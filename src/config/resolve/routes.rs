@@ -9,7 +9,7 @@ use super::pick::is_token;
 use super::pins::Pins;
 use super::section::Section;
 use super::upstreams::Upstreams;
-use super::{clients, leaf, streams};
+use super::{clients, cors, leaf, streams};
 use crate::config::defaults;
 use crate::config::error::{Report, quote};
 use crate::config::source::Span;
@@ -39,6 +39,7 @@ pub(super) fn resolve(
         let stream = streams::resolve(section, &timeouts, report);
         let sticky = clients::sticky(section, matcher, report);
         let (caps, client) = clients::caps(section, report);
+        let cors = cors::resolve(section, report);
         if let Some(upstream) = upstream.and_then(|upstream| upstreams.spec(upstream)) {
             if let Some(sticky) = &sticky {
                 pins.add(section.section("sticky").key_span("cookie"), sticky, matcher, &upstream, report);
@@ -54,6 +55,7 @@ pub(super) fn resolve(
                 sticky,
                 caps,
                 client,
+                cors,
             });
         }
         named.push(upstream);

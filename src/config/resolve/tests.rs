@@ -1,6 +1,7 @@
 //! What values mean. Whole files with their words are under `tests/fixtures/config/`; here are the rules one by one.
 
 mod clients;
+mod cors;
 mod process;
 mod routes;
 mod tls;

@@ -135,13 +135,13 @@ const ROUTE: &[Key] = &[
     key("max_age", Form::Switch(MAX_AGE), "{ after: 1h }"),
     key("sticky", Form::Switch(STICKY), "{ cookie: ssedge, secrets: [ \"${SSEDGE_STICKY_SECRET}\" ] }"),
     key("caps", Form::Switch(CAPS), "{ streams_per_client: 6 }"),
+    key("cors", Form::Switch(CORS), "{ origins: [ \"https://app.example.com\" ] }"),
     // edge
     later("redirect"),
     later("rewrite"),
     later("host"),
     later("request_headers"),
     later("response_headers"),
-    later("cors"),
     later("auth"),
     later("soft_errors"),
     // survive
@@ -185,6 +185,13 @@ const CAPS: &[Key] = &[
     key("client", TEXT, "ip"),
     key("ipv6_prefix", Form::Value(Type::Number(1, 128)), "64"),
     key("over_cap", Form::Value(Type::Choice(&words(&OVER_CAPS))), "refuse"),
+];
+
+const CORS: &[Key] = &[
+    required("origins", Form::OneOrList(Type::Text), "[ \"https://app.example.com\" ]"),
+    key("credentials", Form::Value(Type::Flag), "true"),
+    key("headers", Form::List(&TEXT), "[ Authorization, Last-Event-ID ]"),
+    key("max_age", DURATION, "10m"),
 ];
 
 const fn key(name: &'static str, form: Form, example: &'static str) -> Key {

@@ -141,6 +141,7 @@ fn a_key_that_the_tables_call_required_is_missed() {
         ("routes: [ { max_age: {} } ]", "routes[].max_age.after"),
         ("routes: [ { sticky: {} } ]", "routes[].sticky.cookie"),
         ("routes: [ { sticky: {} } ]", "routes[].sticky.secrets"),
+        ("routes: [ { cors: {} } ]", "routes[].cors.origins"),
     ] {
         missed(text, path.rsplit('.').next().unwrap());
         required.push(path.to_owned());
