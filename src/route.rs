@@ -43,6 +43,8 @@ pub struct Route {
     pub client: ClientPolicy,
     /// Which pages of other origins may read what it answers; `None` leaves that to the upstream.
     pub cors: Option<CorsPolicy>,
+    /// A browser's own EventSource gets a soft answer in place of an error that will pass ([`crate::message::soft`]).
+    pub soft_errors: bool,
 }
 
 /// Deadlines of one exchange.

@@ -57,7 +57,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "telemetry",
-        may: "clock stream::EndReason stream::StreamKind admission drain",
+        may: "clock stream::EndReason stream::StreamKind message::soft::SoftStatus admission drain",
         why: "it stamps times and takes its labels from enums; it must not reach into what it observes",
     },
     Row {

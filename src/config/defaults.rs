@@ -134,6 +134,10 @@ pub const CORS_MAX_AGE: Duration = Duration::from_mins(10);
 /// `routes[].cors.max_age`: no browser remembers for longer than a day; zero is not at all.
 pub const CORS_MAX_AGES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(24);
 
+/// `routes[].soft_errors`: on, because without it one 502 during a deploy freezes every page for good. Nobody but an EventSource sees
+/// one, and to that it says no more than the status would have said.
+pub const SOFT_ERRORS: bool = true;
+
 /// `upstreams.NAME.h2.streams`: more on one connection wait for each other; beyond it is a typing error.
 pub const MOST_STREAMS: u64 = 10_000;
 

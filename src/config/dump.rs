@@ -201,6 +201,7 @@ fn route(route: &Route) -> Yaml {
         ("sticky", route.sticky.as_ref().map_or_else(Yaml::off, sticky)),
         ("caps", caps(route)),
         ("cors", route.cors.as_ref().map_or_else(Yaml::off, cors)),
+        ("soft_errors", Yaml::word(route.soft_errors)),
     ])
 }
 

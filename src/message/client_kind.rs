@@ -71,14 +71,21 @@ impl Client {
 }
 
 /// Whether a request comes from a browser's own EventSource: GET, exactly `Accept: text/event-stream`, `Cache-Control: no-cache` and a
-/// browser behind it. Such a client closes for good on any error status. Away from https and localhost it sends no `Sec-Fetch` field.
+/// browser behind it. Such a client closes for good on any error status. Away from https and localhost it sends no `Sec-Fetch` field;
+/// where it does they have to say what EventSource is: a CORS request for no destination (WHATWG HTML section 9.2.2), no navigation.
 #[must_use]
 pub fn is_native_event_source(method: &http::Method, headers: &HeaderMap) -> bool {
     let only = |name, expected: &[u8]| {
         let mut values = headers.get_all(name).iter();
         values.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(expected)) && values.next().is_none()
     };
-    method == http::Method::GET && only(ACCEPT, b"text/event-stream") && only(CACHE_CONTROL, b"no-cache") && is_browser(headers)
+    let unless_absent = |name, expected: &[u8]| headers.get_all(name).iter().all(|value| value.as_bytes() == expected);
+    method == http::Method::GET
+        && unless_absent("sec-fetch-dest", b"empty")
+        && unless_absent("sec-fetch-mode", b"cors")
+        && only(ACCEPT, b"text/event-stream")
+        && only(CACHE_CONTROL, b"no-cache")
+        && is_browser(headers)
 }
 
 /// `Sec-Fetch-Site` and `Sec-Fetch-Dest` come from browsers alone; `Sec-Fetch-Mode` comes from Node's fetch as well, so it says nothing.
@@ -154,6 +161,18 @@ mod tests {
         }
         let fetch = [("accept", "text/event-stream, */*"), ("cache-control", "no-cache"), ("user-agent", CHROME)];
         assert!(!is_native_event_source(&Method::GET, &head(&fetch)));
+        for (name, value, is_native) in [
+            ("sec-fetch-dest", "empty", true),
+            ("sec-fetch-mode", "cors", true),
+            ("sec-fetch-site", "cross-site", true),
+            ("sec-fetch-dest", "document", false),
+            ("sec-fetch-mode", "navigate", false),
+            ("sec-fetch-mode", "no-cors", false),
+        ] {
+            let mut told = head(&native);
+            told.append(name, HeaderValue::from_static(value));
+            assert_eq!(is_native_event_source(&Method::GET, &told), is_native, "{name}: {value}");
+        }
         let mut twice = head(&native);
         twice.append("accept", HeaderValue::from_static("*/*"));
         assert!(!is_native_event_source(&Method::GET, &twice));

@@ -18,6 +18,7 @@
 //! | [`gunzip`] | gzip, decoded as its bytes come |
 //! | `edit` | fields taken out of a head without moving the others |
 //! | [`cors`] | which pages of other origins may read a response |
+//! | [`soft`] | which errors an EventSource comes back from by itself, and when |
 //! | [`client_kind`] | which parser a client most likely has |
 //!
 //! Pure: no sockets, no clock, nothing of ours imported. It must never repair a head: what two parsers could read in two ways is
@@ -40,6 +41,7 @@ pub mod request_head;
 mod request_line;
 pub mod response;
 pub mod response_head;
+pub mod soft;
 pub mod trailers;
 pub mod upgrade;
 

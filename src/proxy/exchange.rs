@@ -62,6 +62,10 @@ impl Exchange<'_> {
         let failure = match self.ask(&mut down, &mut upload, &mut record, &question).await {
             Ok(answered) => {
                 record.answered();
+                if let Some(soft) = self.softens(&down, answered.head.status) {
+                    drop(permit);
+                    return self.soften(down, upload, answered, client, record, soft).await;
+                }
                 if let (101, Some(protocol)) = (answered.head.status, &upgrade) {
                     drop(permit);
                     return self.tunnel(down, upload, answered, client, record, protocol).await;
@@ -157,6 +161,10 @@ impl Exchange<'_> {
         // Where the next request would begin is certain only behind a body that was read well; and out of capacity, the connection is
         // wanted back.
         let keeps = self.keep_alive && !self.request.framing.has_body() && status != 503;
+        if let Some(soft) = self.softens(&down, status) {
+            let asked = reject::retry_after(status);
+            return self.answer_softly(down, upload, client, record, soft, asked, keeps).await;
+        }
         record.over(status, Outcome::Whole);
         match reject::answer(&mut down, status, reason, self.cors.as_ref(), keeps).await {
             Ok(()) => leave(down, upload, client),

@@ -26,6 +26,7 @@
 //! | `tunnel` | a connection that switched protocols |
 //! | `http2_write`, `http2_turns` | writing to a stream within its window; what of it is on the wire |
 //! | [`reject`] | the answers that we give ourselves |
+//! | `soft` | what an EventSource gets in place of some of them |
 //! | [`record`] | gauges, counters and log lines of connections and streams |
 
 pub mod app;
@@ -45,6 +46,7 @@ pub mod reject;
 pub mod relay;
 mod request_body;
 mod server_response;
+mod soft;
 mod stream;
 mod tls_door;
 mod tunnel;

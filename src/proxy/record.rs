@@ -13,6 +13,7 @@ use crate::admission::{ConnectionPermit, Permit};
 use crate::client_id::ClientKey;
 use crate::clock;
 use crate::drain::Guard;
+use crate::message::soft::SoftStatus;
 use crate::stream::{EndReason, StreamState, Tally};
 use crate::telemetry::access_log::{AccessLog, Asked, RequestLine, StreamCloseLine, StreamOpenLine};
 use crate::telemetry::{DelaySampler, HeartbeatFrame, OpenConnection, OpenStream, RouteMetrics, StatusClass};
@@ -126,6 +127,7 @@ pub struct RequestRecord {
     status: u16,
     bytes: u64,
     reason: Option<&'static str>,
+    soft: Option<SoftStatus>,
     outcome: Outcome,
 }
 
@@ -144,6 +146,7 @@ impl RequestRecord {
             status: 0,
             bytes: 0,
             reason: None,
+            soft: None,
             outcome: Outcome::Cut,
         }
     }
@@ -177,6 +180,12 @@ impl RequestRecord {
     /// Why it was refused, in our words.
     pub fn reason(&mut self, reason: &'static str) {
         self.reason = Some(reason);
+    }
+
+    /// The client gets a soft answer in place of this status, which the log names.
+    pub fn softened(&mut self, status: SoftStatus) {
+        self.soft = Some(status);
+        self.metrics.softened(status);
     }
 
     /// So many bytes of the body go to the client.
@@ -239,10 +248,12 @@ impl Drop for RequestRecord {
         if self.status != 101 {
             self.metrics.request_took(total);
         }
+        let reason = self.reason.or(self.outcome.reason());
+        let soft = self.soft.map(|status| format!("soft answer in place of {}: {}", status.label(), reason.unwrap_or("refused")));
         self.log.request(&RequestLine {
             asked: self.request.asked(self.server.as_ref()),
             status: self.status,
-            reason: self.reason.or(self.outcome.reason()),
+            reason: soft.as_deref().or(reason),
             bytes: self.bytes,
             connect: self.connect,
             first_byte: self.first_byte,

@@ -1,6 +1,8 @@
 //! The answers that we give ourselves: short, plain, and closing the connection where it cannot be trusted any more. None of them
 //! tells a client about the servers behind us.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use pingora::http::ResponseHeader;
@@ -9,7 +11,7 @@ use super::downstream::{Body, Downstream, Gone};
 use crate::message::cors::Grant;
 
 /// A stream that is refused may fit in soon: others end all the time.
-const RETRY_AFTER_SECONDS: &str = "5";
+const RETRY_AFTER_A_CAP: Duration = Duration::from_secs(5);
 
 /// What a client is told with `status`.
 fn explanation(status: u16) -> &'static str {
@@ -23,6 +25,12 @@ fn explanation(status: u16) -> &'static str {
         504 => "The server behind this proxy did not answer in time.",
         _ => "The request was refused.",
     }
+}
+
+/// When to come back, where that is known.
+#[must_use]
+pub fn retry_after(status: u16) -> Option<Duration> {
+    (status == 429).then_some(RETRY_AFTER_A_CAP)
 }
 
 fn body(status: u16, reason: Option<&str>) -> String {
@@ -72,8 +80,8 @@ fn head(status: u16, length: usize) -> pingora::Result<ResponseHeader> {
     head.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;
     head.insert_header(CONTENT_LENGTH, length)?;
     head.insert_header(CACHE_CONTROL, "no-store")?;
-    if status == 429 {
-        head.insert_header(RETRY_AFTER, RETRY_AFTER_SECONDS)?;
+    if let Some(wait) = retry_after(status) {
+        head.insert_header(RETRY_AFTER, wait.as_secs())?;
     }
     Ok(head)
 }

@@ -122,8 +122,8 @@ impl Exchange<'_> {
     }
 }
 
-/// Any number: it only spreads planned ends.
-fn jitter() -> u16 {
+/// Any number: it only spreads planned ends and returns.
+pub(super) fn jitter() -> u16 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0_u8) as u16
 }

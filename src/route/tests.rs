@@ -53,6 +53,7 @@ fn table(matchers: Vec<RouteMatch>) -> RouteTable {
         caps: CapsPolicy::default(),
         client: ClientPolicy { source: ClientSource::Ip, ipv6_prefix: 64 },
         cors: None,
+        soft_errors: false,
     };
     RouteTable::new(matchers.into_iter().enumerate().map(route).collect())
 }

@@ -42,6 +42,7 @@ mod regressions;
 mod requests;
 mod routes;
 mod servers;
+mod soft;
 mod streaming;
 mod tls;
 mod tunnels;

@@ -44,6 +44,7 @@ routes:
     sticky: { cookie: c, secrets: [ "SECRET", "SECRETx" ], max_age: 2h, same_site: none }
     caps: { streams_per_client: 1, streams: 2, client: cookie:c, ipv6_prefix: 48 }
     cors: { origins: [ "https://a.b", "http://*.c.d:81" ], credentials: true, headers: [ X-One ], max_age: 0s }
+    soft_errors: false
   - { match: { path_prefix: /y }, upstream: app, heartbeat: off }
   - { match: { methods: [ PUT ] }, upstream: "null", sticky: { cookie: d, secrets: [ "SECRET" ], domain: example.com } }
   - { upstream: h, upgrades: [], caps: { client: "header:X-User" }, cors: { origins: "*", headers: [] } }

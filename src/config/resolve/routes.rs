@@ -40,6 +40,7 @@ pub(super) fn resolve(
         let sticky = clients::sticky(section, matcher, report);
         let (caps, client) = clients::caps(section, report);
         let cors = cors::resolve(section, report);
+        let soft_errors = leaf::flag(section.leaf("soft_errors"), defaults::SOFT_ERRORS, report);
         if let Some(upstream) = upstream.and_then(|upstream| upstreams.spec(upstream)) {
             if let Some(sticky) = &sticky {
                 pins.add(section.section("sticky").key_span("cookie"), sticky, matcher, &upstream, report);
@@ -56,6 +57,7 @@ pub(super) fn resolve(
                 caps,
                 client,
                 cors,
+                soft_errors,
             });
         }
         named.push(upstream);

@@ -136,6 +136,7 @@ const ROUTE: &[Key] = &[
     key("sticky", Form::Switch(STICKY), "{ cookie: ssedge, secrets: [ \"${SSEDGE_STICKY_SECRET}\" ] }"),
     key("caps", Form::Switch(CAPS), "{ streams_per_client: 6 }"),
     key("cors", Form::Switch(CORS), "{ origins: [ \"https://app.example.com\" ] }"),
+    key("soft_errors", Form::Value(Type::Flag), "true"),
     // edge
     later("redirect"),
     later("rewrite"),
@@ -143,7 +144,6 @@ const ROUTE: &[Key] = &[
     later("request_headers"),
     later("response_headers"),
     later("auth"),
-    later("soft_errors"),
     // survive
     later("resume"),
     later("retry"),

@@ -3,6 +3,7 @@
 
 use prometheus::IntCounter;
 
+use crate::message::soft::SoftStatus;
 use crate::stream::EndReason;
 
 /// An enum whose values are values of a label.
@@ -170,6 +171,14 @@ impl Label for ConnectionKind {
             Self::Fresh => "fresh",
             Self::Reused => "reused",
         }
+    }
+}
+
+impl Label for SoftStatus {
+    const EVERY: &'static [Self] = &Self::ALL;
+
+    fn value(self) -> &'static str {
+        self.label()
     }
 }
 

@@ -9,6 +9,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 
 use super::labels::{CounterPer, HeartbeatFrame, StatusClass, StreamCap};
 use super::registry::{counters, gauges, histograms};
+use crate::message::soft::SoftStatus;
 use crate::stream::EndReason;
 
 /// Seconds to the first event: a page's own stream needs milliseconds, a language model up to minutes.
@@ -28,6 +29,7 @@ pub struct RouteMetrics {
     requests: CounterPer<StatusClass>,
     request_seconds: Histogram,
     refusals: CounterPer<StreamCap>,
+    soft: CounterPer<SoftStatus>,
     open: IntGauge,
     started: IntCounter,
     ended: CounterPer<EndReason>,
@@ -57,6 +59,11 @@ impl RouteMetrics {
     /// A stream was refused. The request counts as answered besides.
     pub fn refused(&self, cap: StreamCap) {
         self.refusals.inc(cap);
+    }
+
+    /// A browser's EventSource got a soft answer in place of `status`. The request counts as answered with 200 besides.
+    pub fn softened(&self, status: SoftStatus) {
+        self.soft.inc(status);
     }
 
     /// An event stream begins; it is open for as long as the value lives.
@@ -163,6 +170,7 @@ pub(super) struct RouteFamilies {
     requests: IntCounterVec,
     request_seconds: HistogramVec,
     refusals: IntCounterVec,
+    soft: IntCounterVec,
     open: IntGaugeVec,
     started: IntCounterVec,
     ended: IntCounterVec,
@@ -198,6 +206,12 @@ impl RouteFamilies {
                 "ssedge_cap_refusals_total",
                 "Event streams refused, by the cap that was met.",
                 &["route", "cap"],
+            )?,
+            soft: counters(
+                to,
+                "ssedge_soft_errors_total",
+                "Soft answers to browsers' EventSources, by the status in whose place they were given.",
+                &["route", "status"],
             )?,
             open: gauges(to, "ssedge_streams_open", "Event streams open now.", BY_ROUTE)?,
             started: counters(to, "ssedge_streams_started_total", "Event streams started.", BY_ROUTE)?,
@@ -236,6 +250,7 @@ impl RouteFamilies {
             requests: CounterPer::new(|class| self.requests.with_label_values(&[name, class])),
             request_seconds: self.request_seconds.with_label_values(&[name]),
             refusals: CounterPer::new(|cap| self.refusals.with_label_values(&[name, cap])),
+            soft: CounterPer::new(|status| self.soft.with_label_values(&[name, status])),
             open: self.open.with_label_values(&[name]),
             started: self.started.with_label_values(&[name]),
             ended: CounterPer::new(|reason| self.ended.with_label_values(&[name, reason])),

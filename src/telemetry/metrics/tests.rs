@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::labels::Label;
 use super::*;
+use crate::message::soft::SoftStatus;
 use crate::stream::EndReason;
 
 const README: &str = include_str!("../../../README.md");
@@ -86,6 +87,7 @@ fn the_table_in_the_readme_names_every_value_of_an_enum() {
     named::<HeartbeatFrame>("ssedge_heartbeats_total");
     named::<StatusClass>("ssedge_requests_total");
     named::<StreamCap>("ssedge_cap_refusals_total");
+    named::<SoftStatus>("ssedge_soft_errors_total");
     named::<ConnectionCap>("ssedge_connections_refused_total");
     named::<ConnectionKind>("ssedge_upstream_connections_total");
 }
@@ -111,6 +113,7 @@ fn every_series_but_those_of_servers_is_there_before_the_first_request() {
         "ssedge_heartbeats_total{frame=\"block\",route=\"0\"} 0",
         "ssedge_first_event_seconds_count{route=\"1\"} 0",
         "ssedge_upstream_connections_total{kind=\"reused\",upstream=\"app\"} 0",
+        "ssedge_soft_errors_total{route=\"1\",status=\"502\"} 0",
         "ssedge_connections_refused_total{cap=\"client\"} 0",
         "ssedge_access_log_lines_dropped_total 0",
         "ssedge_config_info{config=\"f00d\"} 1",
@@ -169,6 +172,7 @@ fn requests_refusals_and_connections_are_counted_where_they_belong() {
     route.answered(StatusClass::ClientGone);
     route.request_took(Duration::from_millis(2));
     route.refused(StreamCap::Client);
+    route.softened(SoftStatus::BadGateway);
     metrics.answered_without_route(StatusClass::of(404));
     metrics.connection_refused(ConnectionCap::Total);
     let upstream = metrics.upstream("app").expect("an upstream");
@@ -185,6 +189,7 @@ fn requests_refusals_and_connections_are_counted_where_they_belong() {
         "ssedge_requests_total{class=\"4xx\",route=\"none\"} 1",
         "ssedge_request_seconds_count{route=\"0\"} 1",
         "ssedge_cap_refusals_total{cap=\"client\",route=\"0\"} 1",
+        "ssedge_soft_errors_total{route=\"0\",status=\"502\"} 1",
         "ssedge_connections_refused_total{cap=\"total\"} 1",
         "ssedge_upstream_connections_total{kind=\"fresh\",upstream=\"app\"} 1",
         "ssedge_upstream_connections_total{kind=\"reused\",upstream=\"app\"} 0",
