@@ -75,6 +75,7 @@ fn greeting(proxy: SocketAddr, admin: Option<SocketAddr>, origin: SocketAddr) ->
   or watch the wire   curl -N http://{proxy}/events{admin}
 
 The stream pauses for 20 s after every ten events. The lines that begin with `:` in the pauses are heartbeats from ssedge.
+The page can kill the server and start it again, and comes back by itself; so can you: curl -X POST http://{proxy}/restart
 Ctrl-C ends the demo.",
         env!("CARGO_PKG_VERSION")
     )

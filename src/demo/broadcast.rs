@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::clock;
 use crate::sse::Event;
@@ -41,11 +41,12 @@ impl Default for Pace {
 #[derive(Debug)]
 pub(super) struct Broadcast {
     backlog: watch::Sender<Backlog>,
+    restart: Notify,
 }
 
 impl Broadcast {
     pub(super) fn new() -> Self {
-        Self { backlog: watch::Sender::new(Backlog::default()) }
+        Self { backlog: watch::Sender::new(Backlog::default()), restart: Notify::new() }
     }
 
     /// Sends one event to everybody; its id.
@@ -69,6 +70,16 @@ impl Broadcast {
     pub(super) async fn closed(&self) {
         // The sender is `self`, so that the wait cannot fail.
         let _ = self.subscribe().wait_for(|backlog| backlog.closed).await;
+    }
+
+    /// Somebody wants to see a restart.
+    pub(super) fn ask_restart(&self) {
+        self.restart.notify_one();
+    }
+
+    /// Returns once [`Self::ask_restart`] was called.
+    pub(super) async fn restart_asked(&self) {
+        self.restart.notified().await;
     }
 
     /// Fills the backlog at `pace` for as long as it is polled.

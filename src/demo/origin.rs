@@ -34,6 +34,9 @@ const ACCEPT_QUEUE: u32 = 1024;
 /// Between two tries to accept after a failure, most likely for want of descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// How long nobody answers in a restart: about what a small application takes for one.
+const OUTAGE: Duration = Duration::from_secs(3);
+
 /// How long connections may take to end on shutdown; then they are dropped.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
@@ -44,6 +47,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 /// | `/` | GET | the page |
 /// | `/events` | GET | the stream: `tick` and `pause` at its [`Pace`], and each `note` |
 /// | `/publish` | POST | sends the body, text of at most 4 KiB, to everybody as a `note` |
+/// | `/restart` | POST | it goes away for three seconds, as if it were killed: see [`Origin::serve`] |
 /// | `/healthz` | GET | `ok` |
 ///
 /// HEAD goes where GET goes. All clients see the same events under the same ids.
@@ -61,10 +65,7 @@ impl Origin {
     ///
     /// What the system says when the address cannot be bound.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let listener = socket.listen(ACCEPT_QUEUE)?;
+        let listener = reserve(address)?.listen(ACCEPT_QUEUE)?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address, pace: Pace::default() })
     }
@@ -82,24 +83,58 @@ impl Origin {
     }
 
     /// Serves until `shutdown` is done, then ends all streams cleanly; returns within about a second after it.
+    ///
+    /// A restart cuts all connections in the middle of what they do, and refuses new ones for a while. What happens meanwhile is not
+    /// lost, as with an application that keeps its events elsewhere: clients that come back with `Last-Event-ID` get it.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let broadcast = Arc::new(Broadcast::new());
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         let mut schedule = pin!(broadcast.run_schedule(self.pace));
+        let mut listener = self.listener;
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
                 never = &mut schedule => match never {},
-                stream = accept(&self.listener) => {
+                stream = accept(&listener) => {
                     connections.spawn(serve_connection(stream, Arc::clone(&broadcast)));
                 }
                 Some(_) = connections.join_next() => {}
+                () = broadcast.restart_asked() => {
+                    drop(listener);
+                    connections.shutdown().await;
+                    tokio::select! {
+                        () = &mut shutdown => return,
+                        never = &mut schedule => match never {},
+                        back = listen_again(self.address) => listener = back,
+                    }
+                }
             }
         }
-        drop(self.listener);
+        drop(listener);
         broadcast.close();
         let _ = timeout(SHUTDOWN_GRACE, async { while connections.join_next().await.is_some() {} }).await;
+    }
+}
+
+/// The address, taken: whoever connects is refused until it listens.
+fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Refuses connections for [`OUTAGE`], then listens. The address is kept meanwhile, so that nobody else can get it.
+async fn listen_again(address: SocketAddr) -> TcpListener {
+    let mut reserved = reserve(address);
+    tokio::time::sleep(OUTAGE).await;
+    loop {
+        match reserved.and_then(|socket| socket.listen(ACCEPT_QUEUE)) {
+            Ok(listener) => return listener,
+            Err(_) => tokio::time::sleep(ACCEPT_RETRY).await,
+        }
+        reserved = reserve(address);
     }
 }
 
@@ -145,7 +180,13 @@ async fn answer(connection: &mut Connection, request: &Request, broadcast: &Broa
     let is_read = request.method == Method::GET || request.method == Method::HEAD;
     let response = match request.path.as_str() {
         "/publish" if request.method == Method::POST => publish(&request.body, broadcast),
-        "/publish" => not_allowed(&[(header::ALLOW, "POST")]),
+        "/restart" if request.method == Method::POST => {
+            let answer = Response::text(StatusCode::ACCEPTED, format!("gone for {} seconds\n", OUTAGE.as_secs()));
+            connection.write_response(&answer, true, false).await?;
+            broadcast.ask_restart();
+            return Ok(false);
+        }
+        "/publish" | "/restart" => not_allowed(&[(header::ALLOW, "POST")]),
         "/" | "/events" | "/healthz" if !is_read => not_allowed(&[(header::ALLOW, "GET, HEAD")]),
         "/events" => {
             connection.write_stream_head(request).await?;

@@ -170,7 +170,9 @@ async fn requests_follow_each_other_on_one_connection() {
 #[tokio::test]
 async fn methods_that_a_path_does_not_know_get_405_and_the_list_of_those_it_does() {
     let origin = Running::with_ticks(1).await;
-    for (line, allow) in [("DELETE /", "GET, HEAD"), ("POST /events", "GET, HEAD"), ("GET /publish", "POST")] {
+    for (line, allow) in
+        [("DELETE /", "GET, HEAD"), ("POST /events", "GET, HEAD"), ("GET /publish", "POST"), ("GET /restart", "POST")]
+    {
         let answer = origin.send(&format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await.rest().await;
         assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains(&format!("\r\nallow: {allow}\r\n")), "{answer}");
     }
@@ -192,6 +194,47 @@ async fn http_1_0_gets_the_stream_without_chunks() {
     let mut client = origin.send("GET /events HTTP/1.0\r\nLast-Event-ID: 1\r\n\r\n").await;
     assert!(!client.until("\r\n\r\n").await.contains("transfer-encoding"));
     assert!(client.until("id: 2\n").await.starts_with("retry: 2000\n"));
+}
+
+#[tokio::test]
+async fn a_restart_cuts_streams_refuses_connections_and_loses_no_event() {
+    let origin = Running::with_ticks(2).await;
+    let mut client = origin.subscribe("Last-Event-ID: 0\r\n").await;
+    client.until("event: pause\n").await;
+    let answer = origin.send("POST /restart HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 202 ") && answer.ends_with("gone for 3 seconds\n"), "{answer}");
+    let rest = client.rest().await;
+    assert!(!rest.ends_with("0\r\n\r\n"), "a server that is killed ends nothing: {rest:?}");
+    let mut refused = 0;
+    timeout(DEADLINE, async {
+        while TcpStream::connect(origin.address).await.is_err() {
+            refused += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("it comes back");
+    assert!(refused > 0, "nobody answers in a restart");
+    let mut client = origin.subscribe("Last-Event-ID: 1\r\n").await;
+    client.until("id: 2\n").await;
+    client.until("id: 3\n").await;
+    assert!(origin.publish("after it").await.contains("event 4"), "it counts on");
+    client.until("after it").await;
+}
+
+#[tokio::test]
+async fn shutdown_in_a_restart_is_at_once() {
+    let origin = Running::with_ticks(1).await;
+    origin.send("POST /restart HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await.rest().await;
+    timeout(DEADLINE, async {
+        while TcpStream::connect(origin.address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("it goes");
+    origin.shutdown.send(()).unwrap();
+    timeout(Duration::from_secs(2), origin.served).await.expect("before it would have come back").unwrap();
 }
 
 #[tokio::test]
