@@ -8,10 +8,9 @@
 // to the end of its stream, or up to N lines, or until the asker leaves. Then the frame goes. On standard output: {"port": N}, as soon
 // as the browser runs. Needs Debian's packages `chromium` and `chromium-driver`. The browser ends with this process.
 
-import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { command, startSession } from './webdriver.js';
 
 // Holds the frames and gathers what they say, each line with the id of its frame.
 const gatherer = `<!doctype html>
@@ -34,40 +33,6 @@ const script = {
   close: 'document.getElementById(arguments[0]).remove()',
   take: 'return take()',
 };
-
-// A shell stands between, so that the driver ends with this process, however that ends: `read` sees the end of the pipe. The
-// browser ends with the driver, since that holds the pipe over which it is driven.
-function startDriver() {
-  const shell = 'chromedriver --port=0 & driver=$!; read _; kill $driver; wait $driver';
-  return spawn('sh', ['-c', shell], { stdio: ['pipe', 'pipe', 'inherit'] });
-}
-
-async function driverPort(driver) {
-  for await (const line of createInterface({ input: driver.stdout })) {
-    const port = /started successfully on port (\d+)/.exec(line)?.[1];
-    if (port) return port;
-  }
-  throw new Error('chromedriver did not start');
-}
-
-// One command of the WebDriver protocol.
-async function command(where, what) {
-  const response = await fetch(where, { method: 'POST', body: JSON.stringify(what) });
-  const { value } = await response.json();
-  if (!response.ok) throw new Error(`${where}: ${value.error}: ${value.message}`);
-  return value;
-}
-
-async function startSession() {
-  const browser = {
-    binary: '/usr/bin/chromium',
-    // Without a sandbox, since it cannot have one as root, nor shared memory in a container.
-    args: ['headless', 'no-sandbox', 'disable-gpu', 'disable-dev-shm-usage', 'no-proxy-server', 'remote-debugging-pipe'],
-  };
-  const base = `http://127.0.0.1:${await driverPort(startDriver())}/session`;
-  const capabilities = { alwaysMatch: { browserName: 'chrome', 'goog:chromeOptions': browser } };
-  return `${base}/${(await command(base, { capabilities })).sessionId}`;
-}
 
 const session = await startSession();
 const run = (name, ...args) => command(`${session}/execute/sync`, { script: script[name], args });

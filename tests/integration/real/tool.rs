@@ -8,7 +8,7 @@ use crate::support::edge::Process;
 use crate::support::{Edge, polled, within_time};
 
 /// How long a line may take: before its first one, a tool loads libraries for seconds of CPU time, and others do the same.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A program that runs beside the test, read line by line.
 pub(super) struct Tool {
@@ -134,7 +134,7 @@ pub(super) fn dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration")
 }
 
-fn must_have(program: &str, packages: &str) {
+pub(super) fn must_have(program: &str, packages: &str) {
     let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
     assert!(found, "`{program}` is not installed: run `apt-get install {packages}` first");
 }

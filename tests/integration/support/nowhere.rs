@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 
 use socket2::{Domain, Socket, Type};
+use tokio::net::TcpListener;
+
+use super::eventually;
 
 fn bound() -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -22,8 +25,29 @@ impl Refusing {
         Self(bound())
     }
 
+    /// At the address of a server that is just leaving.
+    pub(crate) async fn at(address: SocketAddr) -> Self {
+        eventually("the address of a server that left", || {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            // Its last connections may still be about. Ours alone from here on.
+            socket.set_reuse_address(true).expect("an option");
+            socket.bind(&address.into()).ok()?;
+            socket.set_reuse_address(false).expect("an option");
+            Some(Self(socket))
+        })
+        .await
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         address_of(&self.0)
+    }
+
+    /// From here on connections are accepted, for a server that comes back.
+    pub(crate) fn listen(self) -> TcpListener {
+        self.0.set_reuse_address(true).expect("an option");
+        self.0.set_nonblocking(true).expect("non-blocking");
+        self.0.listen(64).expect("it listens");
+        TcpListener::from_std(self.0.into()).expect("a listener")
     }
 }
 

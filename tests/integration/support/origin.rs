@@ -78,9 +78,13 @@ impl Origin {
 
     /// A script for each request; the last one serves all that follow.
     pub(crate) async fn start_each(scripts: impl IntoIterator<Item = Script>) -> Self {
+        Self::start_on(TcpListener::bind("127.0.0.1:0").await.expect("a port"), scripts)
+    }
+
+    /// The same on a listener that is there.
+    pub(crate) fn start_on(listener: TcpListener, scripts: impl IntoIterator<Item = Script>) -> Self {
         let scripts: Vec<Script> = scripts.into_iter().collect();
         assert!(!scripts.is_empty(), "an origin needs a script");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
         let shared = Arc::new(Shared {
             scripts,

@@ -1,6 +1,8 @@
 // The clients that live in browsers, on one stream; chromium.js opens this page in a frame and is told what they see.
 //
-//   ?client=event-source|fetch|fetch-event-source&method=GET&url=/story&body=…
+//   ?client=event-source|fetch|fetch-event-source&method=GET&url=/story&body=…[&cookie=a=b]
+//
+// With a cookie, which is set for this host, `EventSource` asks with credentials.
 //
 // The lines are those of the other clients: {"open": true}, {"error": …}, {"type": …, "id": …, "data": …} for each event, and
 // {"end": true} where the stream ended or the last event was there.
@@ -9,13 +11,14 @@ const say = (line) => window.parent.postMessage(line, '*');
 window.addEventListener('error', ({ message }) => say({ error: message }));
 window.addEventListener('unhandledrejection', ({ reason }) => say({ error: String(reason) }));
 
-const { client, method, url, body } = Object.fromEntries(new URLSearchParams(location.search));
+const { client, method, url, body, cookie } = Object.fromEntries(new URLSearchParams(location.search));
+if (cookie) document.cookie = `${cookie}; path=/`;
 const request = { method, body: body || undefined, headers: body ? { 'Content-Type': 'application/json' } : {} };
 
 const clients = {
   // The browser's own. Events of a type are only seen by who listens to it, so: all types that the servers send.
   'event-source'() {
-    const source = new EventSource(url);
+    const source = new EventSource(url, { withCredentials: Boolean(cookie) });
     source.addEventListener('open', () => say({ open: true }));
     source.addEventListener('error', () => say({ error: null, state: source.readyState }));
     for (const name of ['message', 'note', 'tick', 'pause']) {
