@@ -198,6 +198,10 @@ impl Grant {
         if !self.varies || header.headers.get_all(VARY).iter().any(|value| list(value.as_bytes()).any(members)) {
             return;
         }
+        if !header.headers.contains_key(VARY) {
+            header.append_header("Vary", HeaderValue::from_static("Origin")).expect("one more valid field fits in a head");
+            return;
+        }
         let mut is_told = false;
         *header = edited(header, |name, value| {
             if !name.eq_ignore_ascii_case(b"vary") || std::mem::replace(&mut is_told, true) {
@@ -207,9 +211,6 @@ impl Grant {
             let value = HeaderValue::from_bytes(&[value.as_bytes(), separator, b"Origin"].concat());
             Edit::Replace(value.expect("a valid value before a word is one"))
         });
-        if !is_told {
-            header.append_header("Vary", HeaderValue::from_static("Origin")).expect("one more valid field fits in a head");
-        }
     }
 }
 
