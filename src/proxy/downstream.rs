@@ -145,6 +145,10 @@ impl Downstream {
             Self::Http2(client) => {
                 let Answer::Open(mut respond) = std::mem::replace(&mut client.answer, Answer::Over) else { return Err(Gone) };
                 let over = body == Body::None;
+                if !head.headers.contains_key(http::header::DATE) {
+                    // RFC 9110 section 6.6.1; over HTTP/1 the session does it.
+                    head.insert_header(http::header::DATE, pingora::protocols::http::date::get_cached_date()).map_err(|_| Gone)?;
+                }
                 let stream = respond.send_response(http2::client_response(&head), over).map_err(|_| Gone)?;
                 if !over {
                     client.answer = Answer::Body(stream);

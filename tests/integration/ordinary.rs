@@ -17,11 +17,14 @@ fn once<'a>(viewer: &'a Viewer, name: &str) -> Option<&'a str> {
     }
 }
 
+/// Fields of a request; status, fields and body of the answer to it.
+type Case<'a> = (&'a str, u16, &'a [(&'a str, &'a str)], &'a str);
+
 #[tokio::test]
 async fn ranges_are_the_servers_affair() {
     let multipart = "--b\r\nContent-Range: bytes 0-0/9\r\n\r\na\r\n--b\r\nContent-Range: bytes 2-2/9\r\n\r\nc\r\n--b--\r\n";
     let length = multipart.len().to_string();
-    let cases: [(&str, u16, &[(&str, &str)], &str); 5] = [
+    let cases: [Case<'_>; 5] = [
         (
             "Range: bytes=2-4\r\nIf-Range: \"e\"\r\n",
             206,
@@ -61,6 +64,29 @@ async fn ranges_are_the_servers_affair() {
                 let (name, value) = line.split_once(": ").unwrap();
                 assert_eq!(origin.fields(number, name).await, [value], "{client:?} to {server:?}");
             }
+        }
+    }
+}
+
+/// RFC 9110 section 6.6.1: who forwards an answer without a date says when it came.
+#[tokio::test]
+async fn every_final_answer_has_one_date() {
+    let theirs = "Wed, 21 Oct 2015 07:28:00 GMT";
+    for (client, server) in EVERY_HOP {
+        let with = |fields: &[(&str, &str)]| Http2Script::new().interim(103).head(200, fields).data("data: a\n\n").end();
+        let scripts =
+            [with(&[]), with(&[("date", theirs)]), with(&[("content-type", "text/event-stream")]), Http2Script::new().close()];
+        let count = scripts.len();
+        let origin = Server::start_each(server, scripts).await;
+        let edge = origin.edge().start(origin.address()).await;
+        for number in 0..count {
+            let mut viewer = Viewer::open(client, edge.address(), &get("Cache-Control: no-cache\r\n")).await;
+            let date = once(&viewer, "date").unwrap_or_else(|| panic!("answer {number}, {client:?} to {server:?}"));
+            assert!(date.len() == theirs.len() && date.ends_with(" GMT"), "{date}");
+            if client == Version::Http2 {
+                assert_eq!(date == theirs, number == 1, "{date}");
+            }
+            viewer.rest_of_body().await;
         }
     }
 }
