@@ -42,6 +42,8 @@ mod request_line;
 pub mod response;
 pub mod response_head;
 pub mod soft;
+#[cfg(test)]
+mod strict;
 pub mod trailers;
 pub mod upgrade;
 

@@ -140,4 +140,6 @@ fn origin_form<'a>(path_and_query: &'a [u8], method: &Method) -> Cow<'a, [u8]> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

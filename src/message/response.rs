@@ -9,21 +9,31 @@ use pingora::http::{HeaderNameVariant, ResponseHeader};
 
 use super::coding::Coding;
 use super::edit::Edit;
-use super::grammar::trim;
+use super::grammar::{content_length, trim};
 use super::hop_by_hop::HopByHop;
 
 /// Removes what belongs to the upstream's connection. How the body is delimited towards the client is the caller's to say.
 ///
-/// A `Content-Length` that the upstream repeated stays once, and goes on 1xx and 204, where RFC 9110 section 8.6 forbids it; that all
-/// of them say the same was judged before ([`super::response_head::judge`]).
+/// A `Content-Length` that the upstream repeated stays once, written plainly, and goes on 1xx and 204, where RFC 9110 section 8.6 forbids
+/// it; that all of them say the same was judged before ([`super::response_head::judge`]).
 pub fn strip_hop_by_hop(header: &mut ResponseHeader) {
     let dropped = HopByHop::of(&header.headers);
     let mut length_seen = header.status.is_informational() || header.status == 204;
-    let kept = edited(header, |name, _| {
-        let repeated = name.eq_ignore_ascii_case(b"content-length") && std::mem::replace(&mut length_seen, true);
-        if repeated || dropped.includes(name) { Edit::Drop } else { Edit::Keep }
+    let kept = edited(header, |name, value| {
+        if name.eq_ignore_ascii_case(b"content-length") {
+            return if std::mem::replace(&mut length_seen, true) { Edit::Drop } else { plain_length(value) };
+        }
+        if dropped.includes(name) { Edit::Drop } else { Edit::Keep }
     });
     *header = kept;
+}
+
+/// A length with zeros before it is one number to us and an octal one to somebody else.
+fn plain_length(value: &HeaderValue) -> Edit {
+    match content_length(value.as_bytes()) {
+        Ok(length) if value.len() > 1 && value.as_bytes().starts_with(b"0") => Edit::Replace(HeaderValue::from(length)),
+        _ => Edit::Keep,
+    }
 }
 
 /// Makes the head of an event stream one that no hop behind us buffers, caches or transforms.
@@ -160,5 +170,7 @@ fn directives(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(at_comma).map(trim)
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use super::tests::{OPTIONS, fields, parts, written};
 use super::{request, takes_trailers, upstream_request};
 use crate::message::request;
 use crate::message::request_head::{self, RequestFraming, RequestHead};
+use crate::message::strict;
 
 /// Names that matter to somebody, and some that do not.
 const NAMES: [&str; 17] = [
@@ -115,7 +116,19 @@ proptest! {
     #[test]
     fn what_passes_is_one_http_1_head_with_the_same_meaning((parts, end_of_stream) in arbitrary_head()) {
         let Ok((header, head)) = request(parts.clone(), end_of_stream) else { return Ok(()) };
-        let raw = written(&request::build(&header, head.framing, OPTIONS).unwrap());
+        let built = request::build(&header, head.framing, OPTIONS).unwrap();
+        let raw = written(&built);
+        // As it is really written, and as somebody else reads that.
+        prop_assert_eq!(strict::to_server(&built), raw.clone());
+        let strict = strict::parse(&raw).unwrap();
+        prop_assert_eq!(&strict.start[..2], &[parts.method.as_str().to_owned(), parts.uri.path_and_query().unwrap().to_string()]);
+        prop_assert_eq!(strict.all("host").len(), 1);
+        let framing = match head.framing {
+            RequestFraming::None => None,
+            RequestFraming::Length(length) => Some(length.to_string()),
+            RequestFraming::Chunked => Some("chunked".to_owned()),
+        };
+        prop_assert_eq!(strict.framing(), Ok(framing), "{}", raw.escape_ascii());
         let judged = request_head::judge(&raw).unwrap();
         prop_assert_eq!(judged.framing, head.framing, "{}", raw.escape_ascii());
         prop_assert_eq!(&judged.method, &parts.method);

@@ -61,6 +61,16 @@ fn a_content_length_stays_once_and_not_where_no_body_can_be() {
 }
 
 #[test]
+fn a_content_length_leaves_as_a_plain_number() {
+    for (theirs, ours) in [("0", "0"), ("00", "0"), ("0010", "10"), ("10", "10"), ("018446744073709551615", "18446744073709551615")]
+    {
+        let mut header = head(200, &[("Content-length", theirs), ("A", "b"), ("content-length", theirs)]);
+        strip_hop_by_hop(&mut header);
+        assert_eq!(wire(&header), format!("Content-length: {ours}\r\nA: b\r\n"));
+    }
+}
+
+#[test]
 fn an_http_2_head_keeps_its_lower_case() {
     let parts =
         http::Response::builder().status(200).header("x-one", "1").header("connection", "x").body(()).unwrap().into_parts().0;
