@@ -29,7 +29,7 @@ use crate::transport::{Socket, Transport};
 /// Bytes read at a time while a head is incomplete.
 const HEAD_READ: usize = 4 * 1024;
 /// How long a head that has begun may take once we are leaving.
-const DRAIN_GRACE: Duration = Duration::from_secs(1);
+pub(super) const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// How long and how much we still read from a client that gets an early answer, so that it can read the answer (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
@@ -120,7 +120,7 @@ impl Door {
     /// All of a connection but HTTP/2: one that speaks it is given back, with what was read of it.
     async fn speak(&self, socket: Socket, client: &Arc<Client>) -> Option<(Socket, Bytes)> {
         let Some(tls) = &client.listener.tls else { return self.requests(socket, Arc::clone(client)).await };
-        let result = tls_door::accept(socket, tls, self.settings.request_head).await;
+        let result = tls_door::accept(socket, tls, self.settings.request_head, &self.app.drain).await;
         self.app.metrics.tls_handshake(result.as_ref().map_or_else(NoTls::label, |_| TlsHandshake::Done));
         match result {
             Ok(tls) if tls.protocol().as_deref() == Some(alpn::H2) => Some((Socket::Tls(Box::new(tls)), Bytes::new())),

@@ -4,7 +4,9 @@
 use std::io;
 use std::time::Duration;
 
+use super::door::DRAIN_GRACE;
 use crate::clock;
+use crate::drain::Drain;
 use crate::telemetry::TlsHandshake;
 use crate::tls::ServerTls;
 use crate::transport::{Socket, Tls};
@@ -34,20 +36,28 @@ impl NoTls {
     }
 }
 
-/// The handshake on `socket`, first byte to last within `patience`.
-pub(super) async fn accept(socket: Socket, tls: &ServerTls, patience: Duration) -> Result<Tls, NoTls> {
+/// The handshake on `socket`, first byte to last within `patience`. Once we are leaving, one that has begun may end soon, and no other.
+pub(super) async fn accept(socket: Socket, tls: &ServerTls, patience: Duration, drain: &Drain) -> Result<Tls, NoTls> {
     let deadline = tokio::time::Instant::from_std(clock::now() + patience);
     if let Socket::Tcp(tcp) = &socket {
         let mut first = [0];
-        match tokio::time::timeout_at(deadline, tcp.peek(&mut first)).await {
+        let begun = tokio::select! {
+            // What is there already is served, also when we are leaving.
+            biased;
+            begun = tokio::time::timeout_at(deadline, tcp.peek(&mut first)) => begun,
+            () = drain.draining() => return Err(NoTls::Silent),
+        };
+        match begun {
             Ok(Ok(1..)) if is_http(first[0]) => return Err(NoTls::PlainHttp(socket)),
             Ok(Ok(1..)) => {}
             Ok(Ok(0) | Err(_)) | Err(_) => return Err(NoTls::Silent),
         }
     }
-    match tokio::time::timeout_at(deadline, Box::pin(Tls::accept(socket, tls.current()))).await {
-        Ok(done) => done.map_err(NoTls::Failed),
-        Err(_) => Err(NoTls::TimedOut),
+    let handshake = tokio::time::timeout_at(deadline, Box::pin(Tls::accept(socket, tls.current())));
+    tokio::select! {
+        biased;
+        done = handshake => done.map_or(Err(NoTls::TimedOut), |done| done.map_err(NoTls::Failed)),
+        () = async { drain.draining().await; tokio::time::sleep(DRAIN_GRACE).await } => Err(NoTls::TimedOut),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::support::{Client, Edge, End, GET, Origin, SUBSCRIBE, Script, edge::Process, eventually};
+use crate::support::{Client, Edge, End, GET, Origin, SUBSCRIBE, Script, edge::Process, eventually, tls};
 
 fn ssedge(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ssedge")).args(arguments).env_remove("RUST_LOG").output().expect("the binary starts")
@@ -100,14 +100,14 @@ fn a_file_that_is_not_there_is_2_and_named() {
 async fn the_start_line_names_every_address_and_each_of_them_serves() {
     let origin = Origin::start(Script::answer("ok")).await;
     let edge = Edge::with().listener("127.0.0.1:0").start(origin.address()).await;
-    let [first, second] = edge.listeners[..] else { panic!("two listeners in {:?}", edge.line) };
+    let [first, second] = edge.real[..] else { panic!("two listeners in {:?}", edge.line) };
     let version = env!("CARGO_PKG_VERSION");
-    let admin = edge.admin;
+    let (admin, scheme) = (edge.admin, tls::scheme());
     assert_eq!(
         edge.line,
-        format!("ssedge {version} running: listening on http://{first}, http://{second}, admin on http://{admin}")
+        format!("ssedge {version} running: listening on {scheme}://{first}, {scheme}://{second}, admin on http://{admin}")
     );
-    for address in [first, second] {
+    for address in edge.listeners.clone() {
         let (mut client, _) = Client::open(address, GET).await;
         client.ends_with("ok", End::Clean).await;
     }

@@ -1,6 +1,7 @@
 //! What servers are told of clients (`forwarded`, `trusted_proxies`; RFC 7239), and whom we believe.
 
 use crate::servers::ask;
+use crate::support::tls::{everywhere, scheme};
 use crate::support::{Edge, Origin, Script, head::Head};
 
 /// What a stranger, or a proxy in front of us, may say.
@@ -24,7 +25,7 @@ fn x_forwarded(head: &Head) -> [Option<&str>; 3] {
 #[tokio::test]
 async fn a_server_learns_who_the_client_is_and_what_it_asked_for() {
     let head = seen("", "").await;
-    assert_eq!(x_forwarded(&head), [Some("127.0.0.1"), Some("http"), Some("edge.example:8080")]);
+    assert_eq!(x_forwarded(&head), [Some("127.0.0.1"), Some(scheme()), Some("edge.example:8080")]);
     assert_eq!((head.get("host"), head.get("forwarded")), (Some("edge.example:8080"), None));
 }
 
@@ -34,14 +35,15 @@ async fn what_a_stranger_says_of_itself_is_replaced_under_every_policy() {
         "{FIELDS}X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-Port: 1\r\nX_Forwarded_For: 203.0.113.7\r\nForwarded: for=203.0.113.7\r\n"
     );
     let head = seen("", &lies).await;
-    assert_eq!(x_forwarded(&head), [Some("127.0.0.1"), Some("http"), Some("edge.example:8080")]);
+    assert_eq!(x_forwarded(&head), [Some("127.0.0.1"), Some(scheme()), Some("edge.example:8080")]);
     for policy in ["x_forwarded", "rfc7239", "off"] {
         // Trusted are others.
         let head = seen(&format!("forwarded: {policy}\ntrusted_proxies: [ 10.0.0.0/8, 2001:db8::/32 ]"), &lies).await;
         let text = String::from_utf8_lossy(&head.raw).to_lowercase();
-        for lie in ["203.0.113.7", "198.51.100.1", "shop.example", "https", "x-forwarded-port", "x_forwarded", "x-real-ip"] {
+        for lie in ["203.0.113.7", "198.51.100.1", "shop.example", "x-forwarded-port", "x_forwarded", "x-real-ip"] {
             assert!(!text.contains(lie), "{lie} under {policy} in {text}");
         }
+        assert!(everywhere() || !text.contains("https"), "under {policy} in {text}");
     }
 }
 
@@ -50,13 +52,13 @@ async fn what_a_trusted_proxy_says_is_continued() {
     let head = seen("trusted_proxies: [ 127.0.0.1 ]", FIELDS).await;
     assert_eq!(x_forwarded(&head), [Some("203.0.113.7, 127.0.0.1"), Some("https"), Some("shop.example")]);
     let head = seen("trusted_proxies: [ 127.0.0.0/8 ]", "X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-For: 203.0.113.7\r\n").await;
-    assert_eq!(x_forwarded(&head), [Some("198.51.100.1, 203.0.113.7, 127.0.0.1"), Some("http"), Some("edge.example:8080")]);
+    assert_eq!(x_forwarded(&head), [Some("198.51.100.1, 203.0.113.7, 127.0.0.1"), Some(scheme()), Some("edge.example:8080")]);
 }
 
 #[tokio::test]
 async fn rfc7239_has_one_field_for_it_all() {
     let head = seen("forwarded: rfc7239", "").await;
-    assert_eq!(head.get("forwarded"), Some("for=127.0.0.1;host=\"edge.example:8080\";proto=http"));
+    assert_eq!(head.get("forwarded"), Some(&*format!("for=127.0.0.1;host=\"edge.example:8080\";proto={}", scheme())));
     assert_eq!(x_forwarded(&head), [None; 3]);
     let sent = "Forwarded: for=\"[2001:db8::7]\";proto=https\r\n";
     let head = seen("forwarded: rfc7239\ntrusted_proxies: [ 127.0.0.1 ]", sent).await;

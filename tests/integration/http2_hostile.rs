@@ -12,7 +12,7 @@ use crate::support::frames::{
 };
 use crate::support::raw_http2::{GET_FIELDS, RawHttp2};
 use crate::support::{
-    Edge, GET, Http2Client, Http2Origin, Http2Script, Origin, SUBSCRIBE, Script, StreamEnd, eventually, settled, within,
+    Edge, GET, Http2Client, Http2Origin, Http2Script, Origin, SUBSCRIBE, Script, StreamEnd, eventually, settled, tls, within,
 };
 
 /// What one bad connection may cost.
@@ -98,7 +98,7 @@ async fn what_is_forbidden_in_http_2_is_refused_and_reaches_nobody() {
         assert_eq!(client.answer(1).await.status(), Some(200), "{fields:?}");
         let head = origin.request(number).await.head;
         assert_eq!((head.get("host"), head.get("te")), (Some("test"), None), "{fields:?}");
-        assert_eq!(head.get("x-forwarded-proto"), Some("http"), "whatever the client says of the scheme");
+        assert_eq!(head.get("x-forwarded-proto"), Some(tls::scheme()), "whatever the client says of the scheme");
     }
 }
 

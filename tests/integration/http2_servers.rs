@@ -8,7 +8,7 @@ use crate::support::frames::{INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS};
 use crate::support::http2_origin::Grants;
 use crate::support::script::flood;
 use crate::support::{
-    ASK, Client, Edge, End, GET, Http2Client, Http2Origin, Http2Script, SUBSCRIBE, StreamEnd, eventually, settled,
+    ASK, Client, Edge, End, GET, Http2Client, Http2Origin, Http2Script, SUBSCRIBE, StreamEnd, eventually, settled, tls,
 };
 
 /// GOAWAY with NO_ERROR that names stream 0: nothing was processed.
@@ -27,7 +27,7 @@ async fn a_server_sees_an_ordinary_http_2_request() {
     assert_eq!((head.status(), body.as_str()), (200, "ok"));
     let request = origin.request(0).await;
     let line = (request.method.as_str(), request.scheme.as_str(), request.authority.as_str(), request.path.as_str());
-    assert_eq!(line, ("GET", "http", "edge.example:81", "/a/../b%2Fc?d=e"));
+    assert_eq!(line, ("GET", tls::scheme(), "edge.example:81", "/a/../b%2Fc?d=e"));
     assert_eq!(request.get("cookie").as_deref(), Some("a=1; b=2"));
     let names = request.names();
     let place = |name: &str| names.iter().position(|have| *have == name);

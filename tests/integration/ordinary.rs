@@ -2,7 +2,7 @@
 //! redirects, conditions, large cookies, fields that end at this hop (RFC 9110 sections 7.6, 9.3.2, 13, 14 and 15).
 
 use crate::support::hops::{EVERY_HOP, Ending};
-use crate::support::{Client, End, GET, Http2Client, Http2Script, Origin, Script, Server, StreamEnd, Version, Viewer};
+use crate::support::{Client, End, GET, Http2Client, Http2Script, Origin, Script, Server, StreamEnd, Version, Viewer, tls};
 
 /// `GET` with more fields, which are whole lines.
 fn get(fields: &str) -> String {
@@ -304,7 +304,7 @@ async fn connection_names_what_it_likes_and_what_matters_stays() {
             ("content-type", "text/plain"),
             ("last-event-id", "7"),
             ("x-forwarded-for", "127.0.0.1"),
-            ("x-forwarded-proto", "http"),
+            ("x-forwarded-proto", tls::scheme()),
         ] {
             assert_eq!(origin.fields(0, name).await, [value], "{name} to {version:?}");
         }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::servers::{Server, ask, listed};
-use crate::support::{Client, Edge, Origin, SUBSCRIBE, Script, head::Head, within};
+use crate::support::{Client, Edge, Origin, SUBSCRIBE, Script, head::Head, tls, within};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const SECOND: &str = "another-secret-another-secret-32";
@@ -95,7 +95,8 @@ async fn the_cookie_says_nothing_of_the_server_and_is_new_each_time() {
     let servers = Server::start_all(["a"]);
     let edge = Edge::of(&pinned(&listed(&servers), &[SECRET], ", max_age: 90m, same_site: strict, domain: example.com")).await;
     let (head, _) = ask(edge.address(), get("")).await;
-    let want = ["path=/", "max-age=5400", "httponly", "samesite=strict", "domain=example.com"];
+    let mut want = vec!["path=/", "max-age=5400", "httponly", "samesite=strict", "domain=example.com"];
+    want.extend(tls::everywhere().then_some("secure"));
     assert_eq!(attributes(&head), want.iter().map(ToString::to_string).collect());
     let (first, second) = (pin(&head).expect("a pin"), newcomer(&edge).await.1);
     assert_ne!(first, second, "the same server, sealed twice");
@@ -174,8 +175,8 @@ async fn the_cookie_is_secure_when_a_trusted_proxy_says_https_or_it_goes_to_othe
     for (edge, fields, secure) in [
         (&trusting, "X-Forwarded-Proto: https\r\n", true),
         (&trusting, "X-Forwarded-Proto: http\r\n", false),
-        (&trusting, "", false),
-        (&strict, "X-Forwarded-Proto: https\r\n", false),
+        (&trusting, "", tls::everywhere()),
+        (&strict, "X-Forwarded-Proto: https\r\n", tls::everywhere()),
         (&everywhere, "", true),
     ] {
         let (head, _) = ask(edge.address(), get(fields)).await;

@@ -171,7 +171,7 @@ proptest! {
         }
 
         // And the same to an HTTP/2 server.
-        let request = upstream_request(&up, takes_trailers(&header.headers)).unwrap();
+        let request = upstream_request(&up, http::uri::Scheme::HTTP, takes_trailers(&header.headers)).unwrap();
         prop_assert_eq!(request.method(), &judged.method);
         prop_assert_eq!(request.uri().path_and_query().unwrap().as_str(), &strict.start[1]);
         prop_assert_eq!(request.uri().authority().unwrap().as_str().as_bytes(), &host[..]);

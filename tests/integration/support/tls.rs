@@ -59,6 +59,11 @@ pub(crate) fn localhost() -> ServerName<'static> {
     ServerName::try_from("localhost").expect("a name")
 }
 
+/// What clients of the suite come by.
+pub(crate) fn scheme() -> &'static str {
+    if everywhere() { "https" } else { "http" }
+}
+
 /// Takes clients without TLS and connects them to `edge` with it; those that begin as HTTP/2 say so by ALPN.
 pub(crate) fn for_clients(edge: SocketAddr) -> SocketAddr {
     shim(move |plain| async move {
@@ -126,32 +131,32 @@ fn reset(socket: &TcpStream) {
     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }
 
-/// Both ways until both are closed; a reset of one side is a reset of the other.
+/// Both ways until both are closed. A reset of one side is a reset of the other; a side that takes no more may still say something.
 async fn pump<T: AsyncRead + AsyncWrite + Unpin>(plain: TcpStream, outer: T, below: impl Fn(&T) -> &TcpStream) {
-    let socket = SockRef::from(below(&outer)).try_clone().expect("a descriptor");
-    let plain_socket = SockRef::from(&plain).try_clone().expect("a descriptor");
+    let sockets = [&plain, below(&outer)].map(|socket| SockRef::from(socket).try_clone().expect("a descriptor"));
     let (mut outer_read, mut outer_write) = tokio::io::split(outer);
-    let (mut plain_read, mut plain_write) = plain.into_split();
+    let (mut plain_read, mut plain_write) = tokio::io::split(plain);
     let both =
         Box::pin(async { tokio::try_join!(copy(&mut plain_read, &mut outer_write), copy(&mut outer_read, &mut plain_write)) });
     if both.await.is_err() {
-        let _ = socket.set_linger(Some(Duration::ZERO));
-        let _ = plain_socket.set_linger(Some(Duration::ZERO));
+        for socket in &sockets {
+            let _ = socket.set_linger(Some(Duration::ZERO));
+        }
     }
 }
 
+/// One way, until its source closes (`Ok`) or breaks.
 async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
+    let mut takes = true;
     loop {
         match from.read(&mut buffer).await {
             Ok(0) => break,
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => break,
-            Ok(n) => {
-                to.write_all(&buffer[..n]).await?;
-                to.flush().await?;
-            }
+            Ok(n) => takes = takes && to.write_all(&buffer[..n]).await.is_ok() && to.flush().await.is_ok(),
             Err(error) => return Err(error),
         }
     }
-    to.shutdown().await
+    let _ = to.shutdown().await;
+    Ok(())
 }
