@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::HOST;
 use pingora::http::RequestHeader;
 
+use super::cors::PreflightAnswer;
 use super::door::After;
 use super::downstream::Downstream;
 use super::exchange::Exchange;
@@ -62,7 +63,7 @@ pub struct RouteContext {
 
 impl App {
     /// Serves one request, whose head is read.
-    pub(super) async fn handle(&self, down: Downstream, upload: Upload, request: RequestHead, client: Arc<Client>) -> After {
+    pub(super) async fn handle(&self, mut down: Downstream, upload: Upload, request: RequestHead, client: Arc<Client>) -> After {
         let started = clock::now();
         // An HTTP/1.0 client gets its body up to the close; Pingora's own answer for it may promise otherwise.
         let keep_alive = request.keep_alive && request.version == crate::message::Version::Http11 && !self.drain.is_draining();
@@ -83,12 +84,14 @@ impl App {
             upstream: Arc::clone(&route.upstream.name),
         };
         let record = RequestRecord::new(asked, Arc::clone(&self.log), Arc::clone(&context.metrics), started);
-        let cors = route.cors.as_ref().map(|policy| policy.grant(&head.headers));
-        let exchange = Exchange { app: self, route, context, request: &request, client: address, keep_alive, cors };
-        match preflight {
-            Some(preflight) => exchange.answer_preflight(down, upload, client, record, &preflight).await,
-            None => exchange.run(down, upload, client, record).await,
+        if let Some(preflight) = preflight {
+            let answer = PreflightAnswer { route, preflight, request: &request, keep_alive };
+            return answer.send(down, upload, client, record).await;
         }
+        let cors = route.cors.as_ref().map(|policy| policy.grant(&head.headers));
+        down.set_cors(cors);
+        let exchange = Exchange { app: self, route, context, request: &request, client: address, keep_alive };
+        exchange.run(down, upload, client, record).await
     }
 
     /// What a server is told of this client.
@@ -120,7 +123,7 @@ impl App {
         keep_alive: bool,
     ) -> After {
         let started = clock::now();
-        let answered = reject::answer(&mut down, 404, None, None, keep_alive && !request.framing.has_body()).await;
+        let answered = reject::answer(&mut down, 404, None, keep_alive && !request.framing.has_body()).await;
         let head = down.head();
         let host = head.headers.get(HOST).map(|host| host.as_bytes());
         let asked = Asked::without_route(address, Some(request.method.as_str()), host, Some(head.uri.path().as_bytes()));

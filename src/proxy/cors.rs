@@ -1,12 +1,11 @@
-//! Cross-origin requests on routes with `cors`: which route a preflight is about, and its answer. What other responses say is written
-//! where they are.
+//! Cross-origin requests on routes with `cors`: which route a preflight is about, and its answer. What other responses say is
+//! written in `downstream.rs`, so that none is without it.
 
 use std::sync::Arc;
 
 use super::app::{App, leave};
 use super::door::After;
 use super::downstream::{Body, Downstream};
-use super::exchange::Exchange;
 use super::record::{Client, Outcome, RequestRecord};
 use super::upload::Upload;
 use crate::message::RequestHead;
@@ -35,19 +34,25 @@ impl App {
     }
 }
 
-impl Exchange<'_> {
-    /// Answers a preflight, before anything else: it carries no credentials, and the server never learns of it.
-    pub(super) async fn answer_preflight(
-        &self,
-        mut down: Downstream,
-        upload: Upload,
-        client: Arc<Client>,
-        mut record: RequestRecord,
-        preflight: &Preflight,
-    ) -> After {
+/// A preflight on a route that answers it.
+#[derive(Debug)]
+pub(super) struct PreflightAnswer<'a> {
+    /// The route, which has `cors`.
+    pub(super) route: &'a Route,
+    /// What is asked.
+    pub(super) preflight: Preflight,
+    /// What the door judged.
+    pub(super) request: &'a RequestHead,
+    /// Whether the client's connection may serve another request.
+    pub(super) keep_alive: bool,
+}
+
+impl PreflightAnswer<'_> {
+    /// Answers it, before anything else: it carries no credentials, and no server learns of it.
+    pub(super) async fn send(&self, mut down: Downstream, upload: Upload, client: Arc<Client>, mut record: RequestRecord) -> After {
         let Some(policy) = &self.route.cors else { return After::Gone };
         down.set_write_stall(self.route.timeouts.write_stall);
-        let header = policy.answer(preflight, &down.head().headers, &self.route.matcher.methods);
+        let header = policy.answer(&self.preflight, &down.head().headers, &self.route.matcher.methods);
         record.reason("CORS preflight");
         record.over(header.status.as_u16(), Outcome::Whole);
         let keeps = self.keep_alive && !self.request.framing.has_body();

@@ -14,6 +14,7 @@ use pingora::protocols::http::v1::server::HttpSession;
 use super::http2_turns::Turns;
 use super::http2_write::poll_send;
 use super::relay::reset_on_close;
+use crate::message::cors::Grant;
 use crate::message::{Version, http2};
 use crate::transport::{Socket, Transport, Wire};
 
@@ -38,6 +39,7 @@ pub struct Http1Client {
     version: Version,
     socket: Arc<Socket>,
     keeps: bool,
+    cors: Option<Box<Grant>>,
 }
 
 /// The answering half of an HTTP/2 stream.
@@ -46,6 +48,7 @@ pub struct Http2Client {
     answer: Answer,
     turns: Arc<Turns>,
     write_stall: Duration,
+    cors: Option<Box<Grant>>,
 }
 
 enum Answer {
@@ -72,13 +75,19 @@ impl Downstream {
     /// A session that read the request's head. `socket` is the one below it.
     #[must_use]
     pub fn http1(session: HttpSession, version: Version, socket: Arc<Socket>) -> Self {
-        Self::Http1(Http1Client { session: Box::new(session), version, socket, keeps: false })
+        Self::Http1(Http1Client { session: Box::new(session), version, socket, keeps: false, cors: None })
     }
 
     /// A stream on which a request with `head` came, and the turns of its connection.
     #[must_use]
     pub fn http2(head: RequestHeader, respond: SendResponse<Bytes>, turns: Arc<Turns>) -> Self {
-        Self::Http2(Http2Client { head: Box::new(head), answer: Answer::Open(respond), turns, write_stall: Duration::MAX })
+        Self::Http2(Http2Client {
+            head: Box::new(head),
+            answer: Answer::Open(respond),
+            turns,
+            write_stall: Duration::MAX,
+            cors: None,
+        })
     }
 
     /// The request's head.
@@ -96,6 +105,19 @@ impl Downstream {
             Self::Http1(client) => client.session.set_write_timeout(Some(write_stall)),
             Self::Http2(client) => client.write_stall = write_stall,
         }
+    }
+
+    /// What each final response says of who may read it, whoever made it.
+    pub fn set_cors(&mut self, grant: Option<Grant>) {
+        let (Self::Http1(Http1Client { cors, .. }) | Self::Http2(Http2Client { cors, .. })) = self;
+        *cors = grant.map(Box::new);
+    }
+
+    /// Whether responses say so.
+    #[must_use]
+    pub fn has_cors(&self) -> bool {
+        let (Self::Http1(Http1Client { cors, .. }) | Self::Http2(Http2Client { cors, .. })) = self;
+        cors.is_some()
     }
 
     /// How a body of unknown length is delimited for this client.
@@ -131,6 +153,11 @@ impl Downstream {
     /// # Errors
     /// [`Gone`].
     pub async fn write_head(&mut self, mut head: ResponseHeader, body: Body, keeps: bool) -> Result<(), Gone> {
+        let (Self::Http1(Http1Client { cors, .. }) | Self::Http2(Http2Client { cors, .. })) = &*self;
+        // 101 is no response that a page could read.
+        if let Some(cors) = cors.as_ref().filter(|_| !head.status.is_informational()) {
+            cors.write(&mut head);
+        }
         match self {
             Self::Http1(client) => {
                 head.set_version(http::Version::HTTP_11);

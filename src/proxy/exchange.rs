@@ -13,7 +13,6 @@ use super::reject;
 use super::upload::Upload;
 use crate::admission::{Permit, Refusal};
 use crate::client_id::{self, ClientKey};
-use crate::message::cors::Grant;
 use crate::message::{RequestHead, ResponseFacts, ResponseFraming, upgrade};
 use crate::route::Route;
 use crate::sse;
@@ -35,8 +34,6 @@ pub struct Exchange<'a> {
     pub client: IpAddr,
     /// Whether the client's connection may serve another request.
     pub keep_alive: bool,
-    /// What its response says of who may read it, where the route has `cors`.
-    pub cors: Option<Grant>,
 }
 
 impl Exchange<'_> {
@@ -166,7 +163,7 @@ impl Exchange<'_> {
             return self.answer_softly(down, upload, client, record, soft, asked, keeps).await;
         }
         record.over(status, Outcome::Whole);
-        match reject::answer(&mut down, status, reason, self.cors.as_ref(), keeps).await {
+        match reject::answer(&mut down, status, reason, keeps).await {
             Ok(()) => leave(down, upload, client),
             Err(_) => After::Gone,
         }

@@ -34,9 +34,6 @@ impl Exchange<'_> {
         record.status(header.status.as_u16());
         let promised = keep_alive_timeout(&header);
         response::strip_hop_by_hop(&mut header);
-        if let Some(cors) = &self.cors {
-            cors.write(&mut header);
-        }
         if let Some(pin) = pin {
             // The value was built to be one.
             let _ = header.append_header(http::header::SET_COOKIE, pin);

@@ -156,7 +156,7 @@ async fn serve_request(app: &App, client: Arc<Client>, (request, respond): Incom
             let Ok(nothing) = RequestHeader::build(method, b"/", None) else { return };
             let mut down = Downstream::http2(nothing, respond, turns);
             // The client may be gone: nobody is left to tell.
-            let _ = reject::answer(&mut down, refusal.status, Some(refusal.reason), None, false).await;
+            let _ = reject::answer(&mut down, refusal.status, Some(refusal.reason), false).await;
         }
     }
 }

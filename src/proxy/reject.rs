@@ -8,7 +8,6 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use pingora::http::ResponseHeader;
 
 use super::downstream::{Body, Downstream, Gone};
-use crate::message::cors::Grant;
 
 /// A stream that is refused may fit in soon: others end all the time.
 const RETRY_AFTER_A_CAP: Duration = Duration::from_secs(5);
@@ -53,23 +52,13 @@ pub fn raw(status: u16, reason: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Answers with a reason of its own or the usual words; `cors` is what the route says of who may read it; `keeps` says whether the
-/// connection may serve another request.
+/// Answers with a reason of its own or the usual words; `keeps` says whether the connection may serve another request.
 ///
 /// # Errors
 /// When the client does not take it.
-pub async fn answer(
-    down: &mut Downstream,
-    status: u16,
-    reason: Option<&str>,
-    cors: Option<&Grant>,
-    keeps: bool,
-) -> Result<(), Gone> {
+pub async fn answer(down: &mut Downstream, status: u16, reason: Option<&str>, keeps: bool) -> Result<(), Gone> {
     let body = Bytes::from(body(status, reason));
-    let mut head = head(status, body.len()).map_err(|_| Gone)?;
-    if let Some(cors) = cors {
-        cors.write(&mut head);
-    }
+    let head = head(status, body.len()).map_err(|_| Gone)?;
     down.write_head(head, Body::Framed, keeps).await?;
     down.write_body(body).await?;
     down.finish(None).await

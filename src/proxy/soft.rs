@@ -70,15 +70,12 @@ impl Exchange<'_> {
     ) -> After {
         record.softened(status);
         record.over(200, Outcome::Whole);
-        let anybody;
-        let cors = match &self.cors {
-            Some(cors) => cors,
-            None => {
-                anybody = Grant::anybody(&down.head().headers);
-                &anybody
-            }
-        };
-        match write(&mut down, soft::wait(asked, jitter()), cors, keeps).await {
+        if !down.has_cors() {
+            // There is nothing in it that a page could not know, and one that may not read it never comes back.
+            let anybody = Grant::anybody(&down.head().headers);
+            down.set_cors(Some(anybody));
+        }
+        match write(&mut down, soft::wait(asked, jitter()), keeps).await {
             Ok(()) => leave(down, upload, client),
             Err(Gone) => After::Gone,
         }
@@ -102,11 +99,10 @@ impl Exchange<'_> {
     }
 }
 
-async fn write(down: &mut Downstream, wait: Duration, cors: &Grant, keeps: bool) -> Result<(), Gone> {
+async fn write(down: &mut Downstream, wait: Duration, keeps: bool) -> Result<(), Gone> {
     let mut body = Vec::new();
     retry_line(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), LineEnd::Lf, &mut body);
-    let mut header = head(body.len()).map_err(|_| Gone)?;
-    cors.write(&mut header);
+    let header = head(body.len()).map_err(|_| Gone)?;
     down.write_head(header, Body::Framed, keeps).await?;
     down.write_body(Bytes::from(body)).await?;
     down.finish(None).await

@@ -41,9 +41,6 @@ impl Exchange<'_> {
         // What is read as a coded body is written as a plain one, unless a digest would not survive it.
         let gunzip = (coding == Coding::Gzip && !facts.opaque).then(|| Box::new(Gunzip::new()));
         response::strip_hop_by_hop(&mut header);
-        if let Some(cors) = &self.cors {
-            cors.write(&mut header);
-        }
         // A coded body passes untouched, its length included.
         let by_length = facts.opaque && matches!(head.framing, ResponseFraming::Length(_));
         if !facts.opaque {
