@@ -50,7 +50,11 @@ impl Exchange<'_> {
         }
         // Until the body is whole, whatever drops the connection must show that it is not.
         down.set_reset_on_close(body == Body::UntilClose);
-        let outcome = self.forward_body(&mut down, &mut response, &mut upload, &mut record).await;
+        let outcome = if body == Body::None {
+            self.await_end(&mut down, &mut response, &mut upload).await
+        } else {
+            self.forward_body(&mut down, &mut response, &mut upload, &mut record).await
+        };
         record.outcome(outcome);
         match outcome {
             Outcome::Whole => {}
@@ -79,6 +83,23 @@ impl Exchange<'_> {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) | Err(_) => return,
             }
+        }
+    }
+
+    /// The answer was whole with its head, and its client has it: the server has only to end it. Whatever it sends in place of that, or
+    /// breaks off, reaches nobody (RFC 9110 section 6.4.1); a stream that is not at its end is reset when the response is dropped.
+    async fn await_end(&self, down: &mut Downstream, response: &mut ServerResponse, upload: &mut Upload) -> Outcome {
+        let idle = self.route.timeouts.response_body_idle;
+        match upload.beside(response.read(idle)).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(_)) | Err(_)) => {
+                tracing::debug!(upstream = self.context.upstream.name(), "something follows an answer that has no body");
+            }
+            Err(_) => return Outcome::ClientGone,
+        }
+        match upload.beside(down.finish(None)).await {
+            Ok(Ok(())) => Outcome::Whole,
+            Ok(Err(_)) | Err(_) => Outcome::ClientGone,
         }
     }
 

@@ -326,3 +326,37 @@ async fn a_length_that_a_server_of_http_2_does_not_keep_is_a_cut() {
         }
     }
 }
+
+/// The answers that have no body have none, whatever DATA follows their head: on HTTP/1.1 it would be the next answer.
+#[tokio::test]
+async fn data_behind_an_answer_that_has_no_body_reaches_nobody() {
+    for (method, status, fields) in [
+        ("GET", 204, &[][..]),
+        ("GET", 304, &[("etag", "\"e\"")]),
+        ("GET", 304, &[("content-length", "37")]),
+        ("HEAD", 200, &[]),
+        ("HEAD", 200, &[("content-length", "37")]),
+        ("HEAD", 200, &[("content-type", "text/event-stream")]),
+    ] {
+        for gated in [false, true] {
+            let head = Http2Script::new().head(status, fields);
+            let script = if gated { head.gate() } else { head }.data(POISON).end();
+            let origin = Http2Origin::start_each([script, Http2Script::answer("next")]).await;
+            let edge = Edge::with().h2c().start(origin.address()).await;
+            let request = format!("{method} / HTTP/1.1\r\nHost: test\r\n\r\n");
+            let mut client = Client::send_to(edge.address(), format!("{request}{GET}")).await;
+            let head = client.head_to_head().await;
+            assert_eq!(head.status(), status, "{method} {fields:?}");
+            origin.open_gate();
+            client.ends_with("", End::Clean).await;
+            assert_eq!(client.head().await.status(), 200, "{method} {status} {fields:?}");
+            client.ends_with("next", End::Clean).await;
+
+            let mut client = Http2Client::connect(edge.address()).await;
+            let (mut stream, head) = client.get(&request).await;
+            assert_eq!(head.status, 200);
+            let body = if method == "HEAD" { "" } else { "next" };
+            stream.ends_with(body, StreamEnd::Clean).await;
+        }
+    }
+}
