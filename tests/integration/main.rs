@@ -45,6 +45,7 @@ mod servers;
 mod soft;
 mod streaming;
 mod tls;
+mod tls_servers;
 mod tunnels;
 mod upgrades;
 mod upstreams;

@@ -76,13 +76,18 @@ impl EdgeBuilder {
         self
     }
 
-    fn file(&self, server: &str) -> String {
+    /// Starts it in front of a server that is reached as it is, also where the suite runs over TLS.
+    pub(crate) async fn plain_start(self, upstream: impl ToString) -> Edge {
+        Starting::with_file(&self.file(&upstream.to_string(), false)).ready().await
+    }
+
+    fn file(&self, server: &str, encrypts: bool) -> String {
         let section = |name: &str, keys: &[String]| match keys {
             [] => String::new(),
             keys => format!("{name}: {{ {} }}\n", keys.join(", ")),
         };
         let mut upstream = [&[format!("servers: [ \"{server}\" ]")], self.upstream.as_slice()].concat();
-        if let (true, Ok(origin)) = (tls::everywhere(), server.parse()) {
+        if let (true, Ok(origin)) = (encrypts, server.parse()) {
             let is_http2 = upstream.iter().any(|key| key == "protocol: h2c");
             let shim = tls::for_origin(origin, if is_http2 { b"h2" } else { b"http/1.1" });
             upstream[0] = format!("servers: [ \"{shim}\" ]");
@@ -109,7 +114,7 @@ impl EdgeBuilder {
 
     /// Starts it without waiting.
     pub(crate) fn spawn(self, upstream: impl ToString) -> Starting {
-        Starting::with_file(&self.file(&upstream.to_string()))
+        Starting::with_file(&self.file(&upstream.to_string(), tls::everywhere()))
     }
 }
 
@@ -213,10 +218,10 @@ impl Starting {
         })
         .await;
         let addresses = addresses(&line);
-        let real = addresses.iter().map(|(_, address)| *address).collect();
+        let real: Vec<_> = addresses.iter().map(|(_, address)| *address).collect();
         let addresses: Vec<_> = addresses.into_iter().map(|(scheme, address)| reached(scheme, address)).collect();
         let [listeners @ .., admin] = addresses.as_slice() else { panic!("no address in {line:?}") };
-        Edge { listeners: listeners.to_vec(), real, admin: *admin, line, starting: self }
+        Edge { listeners: listeners.to_vec(), real: real[..listeners.len()].to_vec(), admin: *admin, line, starting: self }
     }
 }
 
