@@ -5,8 +5,9 @@
 //! while it is opened share it. One that failed, or whose server said GOAWAY, gets no new stream and goes on with those that it has. It
 //! is the same rule at every end: a connection whose sender of requests was dropped closes once its last lease is gone.
 //!
-//! `list` counts, `handshake` opens; the tasks are here. What flows over a stream is not our business.
+//! `list` counts, `handshake` opens, `empty_data` keeps a connection from ending for nothing; the tasks are here. What flows over a stream is not our business.
 
+mod empty_data;
 mod handshake;
 mod list;
 

@@ -4,11 +4,12 @@
 use h2::Reason;
 
 use crate::servers::ask;
-use crate::support::frames::{INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS};
+use crate::support::frames::{END_STREAM, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, data, headers};
 use crate::support::http2_origin::Grants;
 use crate::support::script::flood;
 use crate::support::{
-    ASK, Client, Edge, End, GET, Http2Client, Http2Origin, Http2Script, SUBSCRIBE, StreamEnd, eventually, settled, tls,
+    ASK, Client, Edge, End, GET, Http2Client, Http2Origin, Http2Script, SUBSCRIBE, StreamEnd, Version, Viewer, eventually, settled,
+    tls,
 };
 
 /// GOAWAY with NO_ERROR that names stream 0: nothing was processed.
@@ -436,4 +437,21 @@ async fn forty_stalled_clients_leave_the_connection_to_the_others() {
     let (mut other, _) = client.get(SUBSCRIBE).await;
     other.ends_with("data: a\n\n", StreamEnd::Clean).await;
     assert_eq!(origin.connections(), 1);
+}
+
+/// Flushes of an application that had nothing to say are no reason to end a connection, and all streams on it.
+#[tokio::test]
+async fn hundreds_of_empty_frames_over_a_connections_life_end_nothing() {
+    let empty = data(1, 0, b"").repeat(400);
+    let head = headers(1, 0, &[(":status", "200"), ("content-type", "text/event-stream")]);
+    let wire =
+        [&head[..], &empty, &data(1, 0, b"data: a\n\n"), &empty, &data(1, 0, b"data: b\n\n"), &data(1, END_STREAM, b"")].concat();
+    for client in [Version::Http1, Version::Http2] {
+        let grants = Grants { refused: (1, wire.clone().leak()), ..Grants::default() };
+        let origin = Http2Origin::start_with(grants, [Http2Script::answer("another")]).await;
+        let edge = Edge::with().h2c().heartbeat("off").start(origin.address()).await;
+        let mut viewer = Viewer::open(client, edge.address(), SUBSCRIBE).await;
+        viewer.ends_with("data: a\n\ndata: b\n\n").await;
+        assert_eq!(origin.frames(0).look(|seen| (seen.closed, seen.go_aways.clone())), (None, vec![]));
+    }
 }

@@ -14,6 +14,7 @@ use h2::client::{Builder, SendRequest};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::empty_data::EmptyData;
 use crate::transport::Socket;
 use crate::upstream::spec::Http2Spec;
 
@@ -104,18 +105,19 @@ fn closed() -> io::Error {
     )
 }
 
-/// A socket whose first bytes must be those of a SETTINGS frame.
+/// A socket whose first bytes must be those of a SETTINGS frame, and whose frames say something.
 #[derive(Debug)]
 pub(in crate::upstream) struct Prefaced {
     socket: Socket,
     /// The head of the first frame, as far as it was read.
     head: [u8; 9],
     length: usize,
+    empty: EmptyData,
 }
 
 impl Prefaced {
     fn new(socket: Socket) -> Self {
-        Self { socket, head: [0; 9], length: 0 }
+        Self { socket, head: [0; 9], length: 0, empty: EmptyData::default() }
     }
 
     fn check(&mut self, read: &[u8]) -> io::Result<()> {
@@ -148,11 +150,22 @@ fn is_settings(position: usize, byte: u8) -> bool {
 impl AsyncRead for Prefaced {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
-        if self.length < self.head.len() {
-            self.check(&buf.filled()[before..])?;
+        loop {
+            ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+            let read = &mut buf.filled_mut()[before..];
+            if read.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.length < self.head.len() {
+                self.check(read)?;
+            }
+            let kept = self.empty.strip(read);
+            buf.set_filled(before + kept);
+            // Nothing read is an end, and this is none.
+            if kept > 0 {
+                return Poll::Ready(Ok(()));
+            }
         }
-        Poll::Ready(Ok(()))
     }
 }
 
