@@ -8,6 +8,7 @@ use std::num::NonZero;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::ListenerHttp2;
 use crate::stream::{FrameChoice, HeartbeatPolicy};
 use crate::upstream::{EjectionSpec, Http2Spec};
 
@@ -22,6 +23,12 @@ pub const ADMIN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCAL
 /// `limits.request_head`: eight times what RFC 9112 section 3 wants of a request line (8,000 octets); room for the large cookies of
 /// single sign-on.
 pub const REQUEST_HEAD_SIZE: usize = 64 << 10;
+
+/// `listeners[].h2`. 128 streams are the number that most servers allow, and more than the 100 that RFC 9113 section 6.5.2 wants at
+/// least. 256 KiB are a round trip of 10 ms at 200 Mbit/s. 1 MiB is what one connection may leave in our memory, and four uploads
+/// that stand still are needed to stop the others. Idle as [`KEEP_ALIVE`], for the same reason.
+pub const LISTENER_HTTP2: ListenerHttp2 =
+    ListenerHttp2 { streams: 128, stream_window: 256 << 10, connection_window: 1 << 20, idle: KEEP_ALIVE };
 
 /// `timeouts.request_head`: a head is one packet or two, even over a bad mobile link; longer is a slow attack.
 pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -138,11 +145,11 @@ pub const CORS_MAX_AGES: RangeInclusive<Duration> = Duration::ZERO..=Duration::f
 /// one, and to that it says no more than the status would have said.
 pub const SOFT_ERRORS: bool = true;
 
-/// `upstreams.NAME.h2.streams`: more on one connection wait for each other; beyond it is a typing error.
+/// `listeners[].h2.streams` and `upstreams.NAME.h2.streams`: more on one connection wait for each other; beyond it is a typing error.
 pub const MOST_STREAMS: u64 = 10_000;
 
-/// `upstreams.NAME.h2`: a connection's window begins at 65,535 bytes and can only grow (RFC 9113 section 6.9.2), and streams get no less
-/// here so that a server may send before it saw our settings; the bound above is section 6.9.1's.
+/// `listeners[].h2` and `upstreams.NAME.h2`: a connection's window begins at 65,535 bytes and can only grow (RFC 9113 section 6.9.2), and streams get no less
+/// here so that a peer may send before it saw our settings; the bound above is section 6.9.1's.
 pub const WINDOWS: RangeInclusive<u64> = 65_535..=(1 << 31) - 1;
 
 /// A file beyond this is no configuration; the bound keeps the work on a hostile one small.

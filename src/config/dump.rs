@@ -11,7 +11,7 @@ use super::words::{
     BALANCES, BalanceWord, CLIENT_AUTHS, ClientAuthWord, FORMATS, FORWARDED, FRAMES, LEVELS, OVER_CAPS, PROTOCOLS, SAME_SITES,
     word_for,
 };
-use super::{AccessLog, Config, ListenerSpec};
+use super::{AccessLog, Config, ListenerHttp2, ListenerSpec};
 use crate::affinity::StickyPolicy;
 use crate::client_id::ClientSource;
 use crate::message::cors::{CorsPolicy, Origins};
@@ -47,7 +47,7 @@ pub fn dump(config: &Config) -> String {
 
 fn listener(listener: &ListenerSpec) -> Yaml {
     let tls = listener.tls.as_ref().map_or_else(Yaml::off, listener_tls);
-    Yaml::map([("address", Yaml::text(listener.address)), ("tls", tls)])
+    Yaml::map([("address", Yaml::text(listener.address)), ("h2", listener_http2(&listener.http2)), ("tls", tls)])
 }
 
 fn listener_tls(spec: &ServerTlsSpec) -> Yaml {
@@ -76,6 +76,15 @@ fn upstream_tls(spec: &ClientTlsSpec) -> Yaml {
 
 fn duration(value: Duration) -> Yaml {
     Yaml::word(show_duration(value))
+}
+
+fn listener_http2(http2: &ListenerHttp2) -> Yaml {
+    Yaml::map([
+        ("streams", Yaml::word(http2.streams)),
+        ("stream_window", Yaml::word(show_size(http2.stream_window.into()))),
+        ("connection_window", Yaml::word(show_size(http2.connection_window.into()))),
+        ("idle", duration(http2.idle)),
+    ])
 }
 
 /// 0 is none.

@@ -85,6 +85,21 @@ pub struct ListenerSpec {
     pub address: SocketAddr,
     /// What its clients speak TLS with; `None` for cleartext.
     pub tls: Option<ServerTlsSpec>,
+    /// Bounds of its HTTP/2 connections.
+    pub http2: ListenerHttp2,
+}
+
+/// `listeners[].h2`: bounds of one HTTP/2 connection of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenerHttp2 {
+    /// Streams at once, at least 1 (RFC 9113 section 5.1.2).
+    pub streams: u32,
+    /// What the client may send on one stream before it was taken, in bytes (RFC 9113 section 6.9.2).
+    pub stream_window: u32,
+    /// The same over all streams, in bytes; never less than `stream_window`.
+    pub connection_window: u32,
+    /// A connection on which no stream is open is closed after so long.
+    pub idle: Duration,
 }
 
 /// `limits`.

@@ -23,23 +23,15 @@ use crate::message::http2;
 use crate::telemetry::access_log::Asked;
 use crate::transport::Transport;
 
-/// Streams of one connection at once.
-const STREAMS: u32 = 128;
-/// What a client may upload on one stream, and on all of a connection, before we took it.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// A connection without a stream is closed after so long.
-const IDLE: Duration = Duration::from_secs(75);
-/// How often an idle connection is looked at.
-const LOOK: Duration = Duration::from_secs(15);
+/// An idle connection is looked at so many times before its time is up, and no more often than that.
+const LOOKS: u32 = 5;
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// What waits in memory for a client on one stream at most: more would only stand between it and the newest event.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Streams that we reset and still know for a second: what their client had sent by then is ignored. All that can be open at once.
-const RESET_STREAMS: usize = STREAMS as usize;
-/// What comes later, or for more streams than that, costs a reset each, and beyond so many over its life the codec ends a connection.
-/// Uploads that are answered early are daily life on a connection that a proxy before us shares among its clients, so it is far above
-/// the default of 1,024.
-const STRAY_FRAMES: usize = 1 << 16;
+/// What comes for a stream that we reset and no longer know costs a reset each, and beyond so many over its life, for each stream that
+/// may be open, the codec ends a connection. Uploads that are answered early are daily life on a connection that a proxy before us
+/// shares among its clients, so it is far above the default of 1,024 for all.
+const STRAY_FRAMES: usize = 512;
 /// How many times the connection's window the overhead of small DATA frames may be. The codec ends a connection on which too many lie
 /// unread, and its default lets one stalled upload of small messages do that to all other streams. With four, windows bind first for
 /// messages from 52 bytes on, and memory stays bounded.
@@ -50,15 +42,18 @@ type Incoming = (http::Request<RecvStream>, SendResponse<Bytes>);
 
 /// Serves one connection to its end.
 pub(super) async fn serve(app: &Arc<App>, settings: &DoorSettings, transport: Transport, client: Arc<Client>) {
+    let http2 = &client.listener.http2;
+    let streams = http2.streams as usize;
     let handshake = Builder::new()
-        .max_concurrent_streams(STREAMS)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(http2.streams)
+        .initial_window_size(http2.stream_window)
+        .initial_connection_window_size(http2.connection_window)
         .max_header_list_size(u32::try_from(settings.request_head_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
-        .max_concurrent_reset_streams(RESET_STREAMS)
-        .max_local_error_reset_streams(Some(STRAY_FRAMES))
-        .data_frame_budget(CONNECTION_WINDOW as usize * OVERHEAD)
+        // Streams that we reset and still know for a second: what their client had sent by then is ignored. All that can be open at once.
+        .max_concurrent_reset_streams(streams)
+        .max_local_error_reset_streams(Some(streams.saturating_mul(STRAY_FRAMES)))
+        .data_frame_budget((http2.connection_window as usize).saturating_mul(OVERHEAD))
         .handshake(transport);
     let mut connection = match tokio::time::timeout(settings.request_head, handshake).await {
         Ok(Ok(connection)) => connection,
@@ -82,8 +77,10 @@ async fn next(connection: &mut ClientConnection, turns: &Turns) -> Option<Result
 /// Accepts requests until the connection is over.
 async fn requests(app: &Arc<App>, connection: &mut ClientConnection, client: &Arc<Client>, turns: &Arc<Turns>) {
     let mut leaving = false;
+    let idle = client.listener.http2.idle;
+    let pause = (idle / LOOKS).max(SHORTEST_PAUSE);
     let mut used = clock::now();
-    let mut look = used + LOOK;
+    let mut look = used + pause;
     loop {
         tokio::select! {
             // What ends with the drain is written by `next`: its client reads GOAWAY first, and never opens a stream in between.
@@ -112,8 +109,8 @@ async fn requests(app: &Arc<App>, connection: &mut ClientConnection, client: &Ar
             }
             () = tokio::time::sleep_until(look.into()), if !leaving => {
                 let now = clock::now();
-                look = now + LOOK;
-                if is_idle(connection, &mut used, now) {
+                look = now + pause;
+                if is_idle(connection, &mut used, now, idle) {
                     leaving = true;
                     connection.graceful_shutdown();
                     look = now + LAST_WORDS;
@@ -124,11 +121,11 @@ async fn requests(app: &Arc<App>, connection: &mut ClientConnection, client: &Ar
 }
 
 /// Whether no stream is open, and none was for long enough.
-fn is_idle(connection: &ClientConnection, used: &mut Instant, now: Instant) -> bool {
+fn is_idle(connection: &ClientConnection, used: &mut Instant, now: Instant, idle: Duration) -> bool {
     if connection.has_streams() {
         *used = now;
     }
-    now.saturating_duration_since(*used) >= IDLE
+    now.saturating_duration_since(*used) >= idle
 }
 
 /// One request. What is dropped here unfinished is reset.

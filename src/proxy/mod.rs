@@ -54,4 +54,4 @@ mod upload;
 
 pub use app::{App, RouteContext};
 pub use door::{Door, DoorSettings};
-pub use listener::Listener;
+pub use listener::{Http2Settings, Listener};

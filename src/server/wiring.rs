@@ -13,9 +13,9 @@ use super::certificates::Certificates;
 use super::limits;
 use crate::admission::{Admission, Connections};
 use crate::affinity::Sealer;
-use crate::config::{self, Config, LogSpec};
+use crate::config::{self, Config, ListenerHttp2, ListenerSpec, LogSpec};
 use crate::drain::Drain;
-use crate::proxy::{App, Door, DoorSettings, Listener, RouteContext};
+use crate::proxy::{App, Door, DoorSettings, Http2Settings, Listener, RouteContext};
 use crate::telemetry::access_log::{AccessLog, AccessLogError, Sink};
 use crate::telemetry::logging;
 use crate::telemetry::{Labels, Metrics};
@@ -81,8 +81,12 @@ pub(super) fn wire(
 
 /// What holds for the connections of each listener.
 pub(super) fn listeners(config: &Config, certificates: &Certificates) -> Vec<Arc<Listener>> {
-    let listener = |position| Arc::new(Listener { tls: certificates.listener(position) });
-    (0..config.listeners.len()).map(listener).collect()
+    let listener = |(position, spec): (usize, &ListenerSpec)| {
+        let ListenerHttp2 { streams, stream_window, connection_window, idle } = spec.http2;
+        let http2 = Http2Settings { streams, stream_window, connection_window, idle };
+        Arc::new(Listener { tls: certificates.listener(position), http2 })
+    };
+    config.listeners.iter().enumerate().map(listener).collect()
 }
 
 /// How many connections of clients are taken at once; says so where the kernel's limit is too low for what is wanted.

@@ -31,6 +31,7 @@ mod http2_heads;
 mod http2_hostile;
 mod http2_limits;
 mod http2_servers;
+mod http2_settings;
 mod http2_streams;
 mod keep_alive;
 mod keys;

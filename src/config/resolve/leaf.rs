@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::config::defaults;
 use crate::config::error::{Report, quote};
 use crate::config::raw::{Kind, Node, Scalar};
 use crate::config::schema::{self, NOT_YET};
@@ -84,6 +85,11 @@ pub(super) fn duration(
         }
     }
     default
+}
+
+/// A window of HTTP/2.
+pub(super) fn window(leaf: Option<Leaf<'_>>, default: u32, report: &mut Report<'_>) -> u32 {
+    u32::try_from(size(leaf, default as usize, defaults::WINDOWS, report)).unwrap_or(u32::MAX)
 }
 
 /// A size in bytes.

@@ -5,12 +5,13 @@ use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::leaf::Leaf;
+use super::leaf::{self, Leaf};
 use super::section::Section;
 use super::{Outside, tls};
 use crate::config::error::Report;
 use crate::config::source::Span;
-use crate::config::{ListenerSpec, address, defaults};
+use crate::config::units::show_size;
+use crate::config::{ListenerHttp2, ListenerSpec, address, defaults};
 
 /// The listeners, and where operators connect.
 pub(super) fn resolve(
@@ -26,10 +27,33 @@ pub(super) fn resolve(
         let Some(leaf) = listener.required_leaf("address", report) else { continue };
         if let Some(address) = listen(&leaf, report) {
             taken.claim(address, leaf.span(), report);
-            listeners.push(ListenerSpec { address, tls });
+            listeners.push(ListenerSpec { address, tls, http2: http2(&listener, report) });
         }
     }
     (listeners, admin(file, &taken, report))
+}
+
+/// `h2`. A stream could never use a window that is larger than its connection's.
+fn http2(listener: &Section<'_>, report: &mut Report<'_>) -> ListenerHttp2 {
+    let (h2, default) = (listener.section("h2"), defaults::LISTENER_HTTP2);
+    let http2 = ListenerHttp2 {
+        streams: leaf::small_number(h2.leaf("streams"), default.streams, 1..=defaults::MOST_STREAMS, report),
+        stream_window: leaf::window(h2.leaf("stream_window"), default.stream_window, report),
+        connection_window: leaf::window(h2.leaf("connection_window"), default.connection_window, report),
+        idle: leaf::duration(h2.leaf("idle"), default.idle, defaults::TIMEOUTS, report),
+    };
+    if http2.connection_window < http2.stream_window {
+        let (stream, connection) = (show_size(http2.stream_window.into()), show_size(http2.connection_window.into()));
+        let at = if h2.has("connection_window") { "connection_window" } else { "stream_window" };
+        report.error(
+            h2.key_span(at),
+            format!(
+                "`connection_window` is {connection}, less than the `stream_window` of {stream}: one stream could not use its own"
+            ),
+            format!("write `connection_window: {stream}` or more, or a smaller `stream_window`"),
+        );
+    }
+    http2
 }
 
 fn admin(file: &Section<'_>, taken: &Taken, report: &mut Report<'_>) -> Option<SocketAddr> {

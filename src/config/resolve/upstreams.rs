@@ -121,13 +121,9 @@ fn http2(upstream: &Section<'_>, protocol: Protocol, report: &mut Report<'_>) ->
             "write `protocol: h2c` if the servers speak HTTP/2 in cleartext, `protocol: h2` if over TLS, else remove `h2`",
         );
     }
-    let mut window = |key, default: u32| {
-        let size = leaf::size(h2.leaf(key), default as usize, defaults::WINDOWS, report);
-        u32::try_from(size).unwrap_or(u32::MAX)
-    };
     Http2Spec {
-        stream_window: window("stream_window", default.stream_window),
-        connection_window: window("connection_window", default.connection_window),
+        stream_window: leaf::window(h2.leaf("stream_window"), default.stream_window, report),
+        connection_window: leaf::window(h2.leaf("connection_window"), default.connection_window, report),
         streams: leaf::small_number(h2.leaf("streams"), default.streams, 1..=defaults::MOST_STREAMS, report),
     }
 }

@@ -30,11 +30,18 @@ const RELOAD: &[Key] = &[key("watch", Form::Value(Type::Flag), "true")];
 
 const LISTENER: &[Key] = &[
     required("address", TEXT, "\"0.0.0.0:8080\""),
+    key("h2", Form::Section(LISTENER_H2), "{ streams: 128 }"),
     key("tls", Form::Switch(LISTENER_TLS), "{ certificates: [ { cert: site.pem, key: site.key } ] }"),
     // edge
-    later("h2"),
     later("proxy_protocol"),
     later("redirect_to_https"),
+];
+
+const LISTENER_H2: &[Key] = &[
+    key("streams", Form::Value(Type::Number(1, defaults::MOST_STREAMS)), "128"),
+    key("stream_window", Form::Value(Type::Size), "256KiB"),
+    key("connection_window", Form::Value(Type::Size), "1MiB"),
+    key("idle", DURATION, "75s"),
 ];
 
 const LISTENER_TLS: &[Key] = &[

@@ -14,10 +14,10 @@ use crate::client_id::{self, ClientPolicy, ClientSource};
 use crate::clock;
 use crate::drain::Drain;
 use crate::message::framing::Framing;
-use crate::proxy::Listener;
 use crate::proxy::downstream::ClientStream;
 use crate::proxy::record::{Client, Request, RequestRecord, StreamRecord};
 use crate::proxy::server_response::ServerStream;
+use crate::proxy::{Http2Settings, Listener};
 use crate::stream::{FrameChoice, HeartbeatPolicy, StreamFacts, StreamKind, StreamPolicy, StreamState};
 use crate::telemetry::access_log::Sink;
 use crate::telemetry::logging::LogFormat;
@@ -58,7 +58,9 @@ fn record(address: SocketAddr, metrics: &Arc<Metrics>, drain: &Drain, now: Insta
     };
     let server = Upstream::new(Arc::new(spec), None).pick(&Pick::default(), now).expect("it is up");
     let permit = Connections::new(None, None).try_acquire(address.ip(), false).expect("no cap");
-    let client = Arc::new(Client::new(address, Arc::new(Listener { tls: None }), metrics.open_connection(), permit, drain.guard()));
+    let http2 = Http2Settings { streams: 1, stream_window: 65_535, connection_window: 65_535, idle: PATIENCE };
+    let listener = Arc::new(Listener { tls: None, http2 });
+    let client = Arc::new(Client::new(address, listener, metrics.open_connection(), permit, drain.guard()));
     let request = Request {
         client: address.ip(),
         method: http::Method::GET,

@@ -34,6 +34,13 @@ impl EdgeBuilder {
         self
     }
 
+    /// More keys of the last listener: `h2: { streams: 2 }`.
+    pub(crate) fn listener_keys(mut self, keys: &str) -> Self {
+        let last = self.listeners.last_mut().expect("the first is always there");
+        *last = last.replace(" }", &format!(", {keys} }}"));
+        self
+    }
+
     /// `limits.KEY`.
     pub(crate) fn limit(mut self, key: &str, value: &str) -> Self {
         self.limits.push(format!("{key}: {value}"));
