@@ -8,6 +8,8 @@
 //! | [`response_head`] | a raw response head, judged before it is believed |
 //! | [`response`] | the response head that goes downstream, and what it says of an event stream |
 //! | [`http2`] | HTTP/2 heads, judged and brought into the form of the others; and back |
+//! | [`http2_frames`] | the frames of an HTTP/2 connection as they pass |
+//! | [`http2_budget`] | how many of them may bring nobody anything |
 //! | [`framing`] | HTTP/1.1 bodies, decoded and encoded as their bytes come |
 //! | [`trailers`] | what may stand behind a body |
 //! | [`upgrade`] | which protocol a request asks to switch to, and whether it is granted |
@@ -36,6 +38,8 @@ pub mod gunzip;
 pub mod head_end;
 mod hop_by_hop;
 pub mod http2;
+pub mod http2_budget;
+pub mod http2_frames;
 pub mod request;
 pub mod request_head;
 mod request_line;
