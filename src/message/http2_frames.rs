@@ -1,5 +1,5 @@
 //! The frames of an HTTP/2 connection (RFC 9113 section 4.1) as their bytes pass: what each is and how long, never what is in it. It
-//! keeps 13 bytes, however large a frame is.
+//! keeps 27 bytes, however large a frame is.
 
 /// Frame types (RFC 9113 section 6).
 pub mod kind {
@@ -10,6 +10,7 @@ pub mod kind {
     pub const RST_STREAM: u8 = 3;
     pub const SETTINGS: u8 = 4;
     pub const PING: u8 = 6;
+    pub const GOAWAY: u8 = 7;
     pub const WINDOW_UPDATE: u8 = 8;
     pub const CONTINUATION: u8 = 9;
 }
@@ -23,8 +24,8 @@ mod flag {
 }
 
 const HEAD: usize = 9;
-/// How much of a payload is looked at: an error code, the length of the padding.
-const LOOK: usize = 4;
+/// How much of a payload is looked at: the length of the padding, an error code, the beginning of the words that go with it.
+const LOOK: usize = 18;
 /// Bytes of a client's preface before its first frame (RFC 9113 section 3.4).
 const PREFACE: u32 = 24;
 
@@ -57,7 +58,15 @@ impl Frame {
     /// The code of an RST_STREAM.
     #[must_use]
     pub fn code(&self) -> u32 {
-        u32::from_be_bytes(self.first)
+        let [a, b, c, d, ..] = self.first;
+        u32::from_be_bytes([a, b, c, d])
+    }
+
+    /// The beginning of the words in a GOAWAY.
+    #[must_use]
+    pub fn words(&self) -> &[u8] {
+        let words = &self.first[8..];
+        if self.kind == kind::GOAWAY { &words[..words.len().min(self.length.saturating_sub(8) as usize)] } else { b"" }
     }
 
     /// An acknowledgement of SETTINGS or of a PING.
@@ -82,6 +91,7 @@ pub struct FrameScanner {
     current: Option<Frame>,
     /// A field block has begun and not ended (RFC 9113 section 4.3).
     in_block: bool,
+    finished: u64,
 }
 
 impl FrameScanner {
@@ -94,7 +104,7 @@ impl FrameScanner {
     /// What a server sends.
     #[must_use]
     pub fn of_server() -> Self {
-        Self { skip: 0, seen: [0; HEAD + LOOK], have: 0, current: None, in_block: false }
+        Self { skip: 0, seen: [0; HEAD + LOOK], have: 0, current: None, in_block: false, finished: 0 }
     }
 
     /// Calls `each` for every frame that begins within `bytes`, once its first bytes are there, until one is an error.
@@ -109,9 +119,11 @@ impl FrameScanner {
             bytes = &bytes[passed..];
             if self.skip == 0
                 && let Some(over) = self.current.take()
-                && over.is_head()
             {
-                self.in_block = over.flags & flag::END_HEADERS == 0;
+                if over.is_head() {
+                    self.in_block = over.flags & flag::END_HEADERS == 0;
+                }
+                self.finished += u64::from(!self.in_block);
             }
             if bytes.is_empty() {
                 return Ok(());
@@ -139,6 +151,12 @@ impl FrameScanner {
     pub fn is_amid(&self) -> bool {
         let cut = self.current.is_some_and(|frame| frame.kind != kind::DATA) || self.have > 0;
         self.in_block || cut
+    }
+
+    /// How many frames, or field blocks of several, came to their end.
+    #[must_use]
+    pub fn finished(&self) -> u64 {
+        self.finished
     }
 
     fn length(&self) -> u32 {
@@ -191,6 +209,8 @@ mod tests {
             (bytes(kind::DATA, flag::END_STREAM, b"12345"), false),
             (bytes(kind::RST_STREAM, 0, &[0, 0, 0, 8]), false),
             (bytes(kind::PING, flag::ACK, &[1; 8]), false),
+            (bytes(kind::GOAWAY, 0, b"\0\0\0\x01\0\0\0\x0btoo_many_x_and_y"), false),
+            (bytes(kind::GOAWAY, 0, b"\0\0\0\x01\0\0\0\x0bno"), false),
             (bytes(0xfe, 0xff, &[0; 40]), false),
         ]
     }
@@ -200,12 +220,28 @@ mod tests {
         let wire: Vec<u8> = all_sorts().into_iter().flat_map(|(bytes, _)| bytes).collect();
         let frames = scan(&mut FrameScanner::of_client(), &wire);
         let kinds: Vec<_> = frames.iter().map(|frame| (frame.kind, frame.length)).collect();
-        let expected = [(4, 12), (1, 1), (1, 300), (9, 0), (9, 6), (0, 0), (0, 4), (0, 5), (0, 5), (3, 4), (6, 8), (0xfe, 40)];
+        let expected = [
+            (4, 12),
+            (1, 1),
+            (1, 300),
+            (9, 0),
+            (9, 6),
+            (0, 0),
+            (0, 4),
+            (0, 5),
+            (0, 5),
+            (3, 4),
+            (6, 8),
+            (7, 24),
+            (7, 10),
+            (0xfe, 40),
+        ];
         assert_eq!(kinds, expected);
         let empty: Vec<_> = frames.iter().map(Frame::is_empty_data).collect();
         assert_eq!(empty.iter().filter(|empty| **empty).count(), 2, "{empty:?}");
         assert_eq!((frames[5].data(), frames[6].data(), frames[7].data(), frames[8].data()), (0, 0, 1, 5));
         assert_eq!(frames[9].code(), 8);
+        assert_eq!((frames[11].words(), frames[12].words(), frames[13].words()), (&b"too_many_x"[..], &b"no"[..], &b""[..]));
         assert!(frames[10].is_ack() && !frames[0].is_ack() && !frames[8].is_ack());
     }
 
@@ -214,7 +250,7 @@ mod tests {
         let wire: Vec<u8> = all_sorts().into_iter().flat_map(|(bytes, _)| bytes).collect();
         let whole = scan(&mut FrameScanner::of_client(), &wire);
         for first in 0..wire.len() {
-            for second in [first, first + 1, (first + 9).min(wire.len()), (first + 13).min(wire.len())] {
+            for second in [first, first + 1, (first + 9).min(wire.len()), (first + 27).min(wire.len())] {
                 let mut scanner = FrameScanner::of_client();
                 let mut frames = scan(&mut scanner, &wire[..first]);
                 frames.extend(scan(&mut scanner, &wire[first..second]));
@@ -228,6 +264,7 @@ mod tests {
     #[test]
     fn what_is_half_done_is_known_at_every_byte() {
         let mut scanner = FrameScanner::of_client();
+        let mut finished = 0;
         for (wire, open) in all_sorts() {
             let is_data = wire[3] == kind::DATA && !wire.starts_with(b"PRI");
             let preface = wire.starts_with(b"PRI");
@@ -238,6 +275,8 @@ mod tests {
                 let expected = if last { open } else { !preface && !payload_of_data };
                 assert_eq!(scanner.is_amid(), expected, "byte {at} of {wire:?}");
             }
+            finished += u64::from(!open && !preface);
+            assert_eq!(scanner.finished(), finished, "after {wire:?}");
         }
     }
 

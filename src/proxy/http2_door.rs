@@ -1,18 +1,23 @@
 //! A connection that speaks HTTP/2 in cleartext, known by its preface (RFC 9113 section 3.3): many requests at once, each a task of its
 //! own, so that none waits for another and a panic in one ends no other. The h2 crate does the framing and bounds what a hostile peer
-//! may make it keep (resets, CONTINUATION, empty frames); heads are judged by us.
+//! may make it keep (resets, CONTINUATION, empty frames), `http2_meter` what it may make it do; heads are judged by us.
 
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::RecvStream;
-use h2::server::{Builder, Connection, SendResponse};
+use h2::Reason;
+use h2::server::{Builder, SendResponse};
 use pingora::http::RequestHeader;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::app::App;
 use super::door::DoorSettings;
 use super::downstream::{Downstream, LAST_WORDS};
+use super::http2_connection::{ClientConnection, Incoming, Next};
+use super::http2_end::Http2Record;
+use super::http2_meter::{Meter, Metered};
 use super::http2_turns::Turns;
 use super::record::Client;
 use super::reject;
@@ -20,6 +25,7 @@ use super::request_body::RequestBody;
 use super::upload::Upload;
 use crate::clock;
 use crate::message::http2;
+use crate::telemetry::Http2End;
 use crate::telemetry::access_log::Asked;
 use crate::transport::Transport;
 
@@ -28,22 +34,23 @@ const LOOKS: u32 = 5;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// What waits in memory for a client on one stream at most: more would only stand between it and the newest event.
 const SEND_BUFFER: usize = 64 * 1024;
-/// What comes for a stream that we reset and no longer know costs a reset each, and beyond so many over its life, for each stream that
-/// may be open, the codec ends a connection. Uploads that are answered early are daily life on a connection that a proxy before us
-/// shares among its clients, so it is far above the default of 1,024 for all.
-const STRAY_FRAMES: usize = 512;
+/// Streams that were reset before we looked at them, at least, before the codec ends a connection: after a moment without a CPU it may
+/// be all that were open, or more where few may be.
+const UNSEEN_RESETS: usize = 128;
+/// Tasks of one connection for each stream that it may have open: one may outlive its stream for a moment, and a client that resets as
+/// fast as it asks must not have more of them at work than that (CVE-2023-44487).
+const TASKS: usize = 4;
 /// How many times the connection's window the overhead of small DATA frames may be. The codec ends a connection on which too many lie
 /// unread, and its default lets one stalled upload of small messages do that to all other streams. With four, windows bind first for
 /// messages from 52 bytes on, and memory stays bounded.
 const OVERHEAD: usize = 4;
 
-type ClientConnection = Connection<Transport, Bytes>;
-type Incoming = (http::Request<RecvStream>, SendResponse<Bytes>);
-
 /// Serves one connection to its end.
 pub(super) async fn serve(app: &Arc<App>, settings: &DoorSettings, transport: Transport, client: Arc<Client>) {
-    let http2 = &client.listener.http2;
+    let http2 = client.listener.http2;
     let streams = http2.streams as usize;
+    let meter = Arc::new(Meter::new(http2.streams, clock::now()));
+    let mut record = Http2Record::new(Arc::clone(&app.metrics), Arc::clone(&client), Arc::clone(&meter));
     let handshake = Builder::new()
         .max_concurrent_streams(http2.streams)
         .initial_window_size(http2.stream_window)
@@ -52,33 +59,42 @@ pub(super) async fn serve(app: &Arc<App>, settings: &DoorSettings, transport: Tr
         .max_send_buffer_size(SEND_BUFFER)
         // Streams that we reset and still know for a second: what their client had sent by then is ignored. All that can be open at once.
         .max_concurrent_reset_streams(streams)
-        .max_local_error_reset_streams(Some(streams.saturating_mul(STRAY_FRAMES)))
+        .max_pending_accept_reset_streams(streams.max(UNSEEN_RESETS))
+        // Counted over its life, which would end a long one for little; the meter counts them over time.
+        .max_local_error_reset_streams(None)
         .data_frame_budget((http2.connection_window as usize).saturating_mul(OVERHEAD))
-        .handshake(transport);
-    let mut connection = match tokio::time::timeout(settings.request_head, handshake).await {
+        .handshake(Metered::new(transport, Arc::clone(&meter)));
+    let connection = match tokio::time::timeout(settings.request_head, handshake).await {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return tracing::debug!(client = %client.address, %error, "no HTTP/2 connection"),
-        Err(_) => return tracing::debug!(client = %client.address, "no HTTP/2 connection within timeouts.request_head"),
+        Ok(Err(error)) => return record.broke(&error),
+        Err(_) => return record.ended(Http2End::SlowFrame, &"no preface within timeouts.request_head"),
     };
-    let turns = Arc::new(Turns::default());
+    let mut connection = ClientConnection::new(connection, meter, settings);
     tokio::select! {
-        () = requests(app, &mut connection, &client, &turns) => return,
-        () = app.drain.cut_off() => {}
+        over = requests(app, &mut connection, &client, &mut record) => match over {
+            Over::Closed => return,
+            Over::Refused(reason) => connection.abrupt_shutdown(reason),
+        },
+        () = app.drain.cut_off() => record.ended(Http2End::DrainCut, &"its streams are cut"),
     }
     // Streams are being reset: their last frames go out.
-    let _ = tokio::time::timeout(2 * LAST_WORDS, async { while next(&mut connection, &turns).await.is_some() {} }).await;
+    let _ = tokio::time::timeout(2 * LAST_WORDS, connection.over()).await;
 }
 
-/// The next request; all of the connection's reading and writing happens here.
-async fn next(connection: &mut ClientConnection, turns: &Turns) -> Option<Result<Incoming, h2::Error>> {
-    std::future::poll_fn(|cx| turns.turn(cx, |cx| connection.poll_accept(cx))).await
+/// How a connection is over.
+enum Over {
+    /// Both sides have said all.
+    Closed,
+    /// The client is told why.
+    Refused(Reason),
 }
 
 /// Accepts requests until the connection is over.
-async fn requests(app: &Arc<App>, connection: &mut ClientConnection, client: &Arc<Client>, turns: &Arc<Turns>) {
-    let mut leaving = false;
-    let idle = client.listener.http2.idle;
-    let pause = (idle / LOOKS).max(SHORTEST_PAUSE);
+async fn requests(app: &Arc<App>, connection: &mut ClientConnection, client: &Arc<Client>, record: &mut Http2Record) -> Over {
+    let http2 = &client.listener.http2;
+    let places = Arc::new(Semaphore::new((http2.streams as usize).saturating_mul(TASKS).min(Semaphore::MAX_PERMITS)));
+    let pause = (http2.idle / LOOKS).max(SHORTEST_PAUSE);
+    let mut leaving = None;
     let mut used = clock::now();
     let mut look = used + pause;
     loop {
@@ -86,32 +102,55 @@ async fn requests(app: &Arc<App>, connection: &mut ClientConnection, client: &Ar
             // What ends with the drain is written by `next`: its client reads GOAWAY first, and never opens a stream in between.
             biased;
             // No new streams; those that are open end in their own time.
-            () = app.drain.draining(), if !leaving => {
-                leaving = true;
+            () = app.drain.draining(), if leaving != Some(Http2End::Drained) => {
+                leaving = Some(Http2End::Drained);
                 connection.graceful_shutdown();
                 look = clock::now() + LAST_WORDS;
             }
-            accepted = next(connection, turns) => match accepted {
-                Some(Ok(incoming)) => {
+            next = connection.next() => match next {
+                Next::Request(mut incoming) => {
                     used = clock::now();
-                    tokio::spawn(request_task(Arc::clone(app), Arc::clone(client), incoming, Arc::clone(turns)));
+                    // Who does not want it any more gets nobody to work.
+                    if is_reset(&mut incoming.1) {
+                        continue;
+                    }
+                    let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                        incoming.1.send_reset(Reason::REFUSED_STREAM);
+                        continue;
+                    };
+                    tokio::spawn(request_task(Arc::clone(app), Arc::clone(client), incoming, connection.turns(), place));
                 }
-                Some(Err(error)) => return tracing::debug!(client = %client.address, %error, "an HTTP/2 connection broke"),
-                None => return,
+                Next::Over => {
+                    record.ended(leaving.unwrap_or(Http2End::ClientClosed), &"all was said");
+                    return Over::Closed;
+                }
+                Next::Broke(error) => {
+                    record.broke(&error);
+                    return Over::Closed;
+                }
+                Next::Offence(offence) => {
+                    record.offended(offence);
+                    return Over::Refused(offence.code());
+                }
+                Next::Slow => {
+                    record.ended(Http2End::SlowFrame, &"a frame or a head was begun and not finished");
+                    return Over::Refused(Reason::NO_ERROR);
+                }
             },
-            () = tokio::time::sleep_until(look.into()), if leaving => {
+            () = tokio::time::sleep_until(look.into()), if leaving.is_some() => {
                 // The last GOAWAY waits for an answer that a client which is really gone never gives: it would hold the process for
                 // nobody.
                 if !connection.has_streams() {
-                    return;
+                    record.ended(leaving.unwrap_or(Http2End::ClientClosed), &"the client did not answer");
+                    return Over::Closed;
                 }
                 look = clock::now() + LAST_WORDS;
             }
-            () = tokio::time::sleep_until(look.into()), if !leaving => {
+            () = tokio::time::sleep_until(look.into()), if leaving.is_none() => {
                 let now = clock::now();
                 look = now + pause;
-                if is_idle(connection, &mut used, now, idle) {
-                    leaving = true;
+                if is_idle(connection, &mut used, now, http2.idle) {
+                    leaving = Some(Http2End::Idle);
                     connection.graceful_shutdown();
                     look = now + LAST_WORDS;
                 }
@@ -128,8 +167,13 @@ fn is_idle(connection: &ClientConnection, used: &mut Instant, now: Instant, idle
     now.saturating_duration_since(*used) >= idle
 }
 
+/// Whether the client has reset its stream by now.
+fn is_reset(respond: &mut SendResponse<Bytes>) -> bool {
+    respond.poll_reset(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
 /// One request. What is dropped here unfinished is reset.
-async fn request_task(app: Arc<App>, client: Arc<Client>, incoming: Incoming, turns: Arc<Turns>) {
+async fn request_task(app: Arc<App>, client: Arc<Client>, incoming: Incoming, turns: Arc<Turns>, _place: OwnedSemaphorePermit) {
     tokio::select! {
         () = serve_request(&app, client, incoming, turns) => {}
         () = app.drain.cut_off() => {}

@@ -10,7 +10,8 @@
 //! |---|---|
 //! | [`door`] | the connection before Pingora: deadlines, raw heads, keep-alive |
 //! | `tls_door` | the handshake in front of all |
-//! | `http2_door` | a connection that speaks HTTP/2 |
+//! | `http2_door`, `http2_connection` | a connection that speaks HTTP/2 |
+//! | `http2_meter`, `http2_end` | what its client may make it do; how it ended |
 //! | [`listener`] | what holds for all connections of one listener |
 //! | [`app`] | one request: route, exchange |
 //! | [`exchange`] | one request and its response |
@@ -37,7 +38,10 @@ pub mod door;
 pub mod downstream;
 pub mod exchange;
 mod forward;
+mod http2_connection;
 mod http2_door;
+mod http2_end;
+mod http2_meter;
 mod http2_turns;
 mod http2_write;
 pub mod listener;

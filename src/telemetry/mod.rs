@@ -8,7 +8,7 @@ mod summary;
 
 pub use access_log::AccessLog;
 pub use metrics::{
-    ConnectionCap, ConnectionKind, DelaySampler, HeartbeatFrame, Labels, Metrics, OpenConnection, OpenStream, RouteMetrics,
-    ServerState, StatusClass, StreamCap, TlsHandshake, UpstreamMetrics,
+    ConnectionCap, ConnectionKind, DelaySampler, HeartbeatFrame, Http2End, Labels, Metrics, OpenConnection, OpenStream,
+    RouteMetrics, ServerState, StatusClass, StreamCap, TlsHandshake, UpstreamMetrics,
 };
 pub use summary::Ends;

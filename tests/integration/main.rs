@@ -27,6 +27,7 @@ mod http2_bodies;
 mod http2_clients;
 mod http2_codings;
 mod http2_drain;
+mod http2_floods;
 mod http2_heads;
 mod http2_hostile;
 mod http2_limits;

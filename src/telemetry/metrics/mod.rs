@@ -2,6 +2,7 @@
 //! every series but those of servers is there from the start. The README's table of names is held to what [`Metrics::render`] gives.
 
 mod delay;
+mod http2_end;
 mod labels;
 mod registry;
 mod route;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
 
 pub use delay::DelaySampler;
+pub use http2_end::Http2End;
 pub use labels::{ConnectionCap, ConnectionKind, HeartbeatFrame, StatusClass, StreamCap, TlsHandshake};
 pub use route::{OpenStream, RouteMetrics};
 pub use upstream::{ServerState, UpstreamMetrics};
@@ -46,6 +48,7 @@ pub struct Metrics {
     connections_accepted: IntCounter,
     connections_refused: CounterPer<ConnectionCap>,
     tls_handshakes: CounterPer<TlsHandshake>,
+    http2_ended: CounterPer<Http2End>,
 }
 
 impl Metrics {
@@ -71,6 +74,12 @@ impl Metrics {
         )?;
         let handshakes =
             counters(&registry, "ssedge_tls_handshakes_total", "TLS handshakes with clients, by how they ended.", &["result"])?;
+        let http2_ended = counters(
+            &registry,
+            "ssedge_http2_connections_ended_total",
+            "HTTP/2 connections of clients that ended, by reason.",
+            &["reason"],
+        )?;
         Ok(Self {
             routes: labels.routes.iter().map(|name| Arc::new(routes.route(name))).collect(),
             no_route: routes.no_route(),
@@ -79,6 +88,7 @@ impl Metrics {
             connections_accepted: counter(&registry, "ssedge_connections_accepted_total", "Connections from clients accepted.")?,
             connections_refused: CounterPer::new(|cap| refused.with_label_values(&[cap])),
             tls_handshakes: CounterPer::new(|result| handshakes.with_label_values(&[result])),
+            http2_ended: CounterPer::new(|reason| http2_ended.with_label_values(&[reason])),
             registry,
         })
     }
@@ -116,6 +126,11 @@ impl Metrics {
     /// A TLS handshake with a client is over.
     pub fn tls_handshake(&self, result: TlsHandshake) {
         self.tls_handshakes.inc(result);
+    }
+
+    /// An HTTP/2 connection of a client ended.
+    pub fn http2_ended(&self, end: Http2End) {
+        self.http2_ended.inc(end);
     }
 
     /// Event streams open now, over all routes.

@@ -89,6 +89,7 @@ fn the_table_in_the_readme_names_every_value_of_an_enum() {
     named::<StreamCap>("ssedge_cap_refusals_total");
     named::<SoftStatus>("ssedge_soft_errors_total");
     named::<ConnectionCap>("ssedge_connections_refused_total");
+    named::<Http2End>("ssedge_http2_connections_ended_total");
     named::<ConnectionKind>("ssedge_upstream_connections_total");
 }
 
@@ -115,6 +116,7 @@ fn every_series_but_those_of_servers_is_there_before_the_first_request() {
         "ssedge_upstream_connections_total{kind=\"reused\",upstream=\"app\"} 0",
         "ssedge_soft_errors_total{route=\"1\",status=\"502\"} 0",
         "ssedge_connections_refused_total{cap=\"client\"} 0",
+        "ssedge_http2_connections_ended_total{reason=\"reset_flood\"} 0",
         "ssedge_access_log_lines_dropped_total 0",
         "ssedge_config_info{config=\"f00d\"} 1",
     ] {
