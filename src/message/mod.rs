@@ -21,6 +21,7 @@
 //! | `edit` | fields taken out of a head without moving the others |
 //! | [`cors`] | which pages of other origins may read a response |
 //! | [`soft`] | which errors an EventSource comes back from by itself, and when |
+//! | [`proxy_header`] | whose connection it is, as a proxy says before HTTP begins |
 //! | [`client_kind`] | which parser a client most likely has |
 //!
 //! Pure: no sockets, no clock, nothing of ours imported. It must never repair a head: what two parsers could read in two ways is
@@ -40,6 +41,7 @@ mod hop_by_hop;
 pub mod http2;
 pub mod http2_budget;
 pub mod http2_frames;
+pub mod proxy_header;
 pub mod request;
 pub mod request_head;
 mod request_line;
@@ -55,6 +57,7 @@ pub use client_kind::{Client, ClientKind};
 pub use coding::Coding;
 pub use gunzip::Gunzip;
 pub use head_end::{HeadEnd, HeadScanner};
+pub use proxy_header::ProxyHeader;
 pub use request::{AcceptCoding, BuildOptions, Unbuildable};
 pub use request_head::{Refusal, RequestFraming, RequestHead};
 pub use response::ResponseFacts;
