@@ -6,12 +6,14 @@
 
 mod connections;
 mod counts;
+mod rate;
 
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
 pub use connections::{ConnectionPermit, Connections};
+pub use rate::ConnectRate;
 
 use counts::{Clients, Count};
 

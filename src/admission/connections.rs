@@ -56,6 +56,23 @@ impl Connections {
         Ok(permit)
     }
 
+    /// Counts the connection of `permit`, which a trusted proxy got as one that is exempt, for the client that it brings.
+    ///
+    /// # Errors
+    /// [`Refusal::Client`] if that client's cap is reached.
+    pub fn try_name(&self, permit: &mut ConnectionPermit, address: IpAddr) -> Result<(), Refusal> {
+        let Some(cap) = self.shared.client_cap else { return Ok(()) };
+        let client = client(address);
+        if !self.shared.clients.add(client, cap) {
+            return Err(Refusal::Client);
+        }
+        permit.shared = Some(Arc::clone(&self.shared));
+        if let Some(before) = permit.client.replace(client) {
+            self.shared.clients.remove(&before);
+        }
+        Ok(())
+    }
+
     /// How many connections are open, where a cap on all is set.
     #[must_use]
     pub fn counted(&self) -> usize {
@@ -93,7 +110,7 @@ impl Drop for ConnectionPermit {
 }
 
 /// What a connection is counted by.
-fn client(address: IpAddr) -> IpAddr {
+pub(super) fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
         address => address,
@@ -143,6 +160,25 @@ mod tests {
         assert_eq!((connections.counted(), connections.counted_clients()), (2, 0));
         drop(held);
         assert_eq!(connections.counted(), 0);
+    }
+
+    #[test]
+    fn a_connection_that_a_proxy_brings_counts_for_the_client_that_it_names() {
+        for total in [None, Some(9)] {
+            let connections = Connections::new(total, Some(1));
+            let (proxy, client): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
+            let mut first = connections.try_acquire(proxy, true).unwrap();
+            let mut second = connections.try_acquire(proxy, true).unwrap();
+            connections.try_name(&mut first, client).unwrap();
+            assert_eq!(connections.try_name(&mut second, client).unwrap_err(), Refusal::Client);
+            assert_eq!(from(&connections, "192.0.2.1").unwrap_err(), Refusal::Client);
+            // A second name takes the place of the first.
+            connections.try_name(&mut first, "192.0.2.2".parse().unwrap()).unwrap();
+            connections.try_name(&mut second, client).unwrap();
+            assert_eq!((connections.counted(), connections.counted_clients()), (total.map_or(0, |_| 2), 2));
+            drop((first, second));
+            assert_eq!((connections.counted(), connections.counted_clients()), (0, 0));
+        }
     }
 
     #[test]

@@ -3,13 +3,14 @@
 
 mod yaml;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::resolve::show_host;
 use super::units::{show_duration, show_size};
 use super::words::{
-    BALANCES, BalanceWord, CLIENT_AUTHS, ClientAuthWord, FORMATS, FORWARDED, FRAMES, LEVELS, OVER_CAPS, PROTOCOLS, SAME_SITES,
-    word_for,
+    BALANCES, BalanceWord, CLIENT_AUTHS, ClientAuthWord, FORMATS, FORWARDED, FRAMES, LEVELS, OVER_CAPS, PROTOCOLS, PROXY_PROTOCOLS,
+    SAME_SITES, word_for,
 };
 use super::{AccessLog, Config, ListenerHttp2, ListenerSpec};
 use crate::affinity::StickyPolicy;
@@ -47,7 +48,12 @@ pub fn dump(config: &Config) -> String {
 
 fn listener(listener: &ListenerSpec) -> Yaml {
     let tls = listener.tls.as_ref().map_or_else(Yaml::off, listener_tls);
-    Yaml::map([("address", Yaml::text(listener.address)), ("h2", listener_http2(&listener.http2)), ("tls", tls)])
+    Yaml::map([
+        ("address", Yaml::text(listener.address)),
+        ("h2", listener_http2(&listener.http2)),
+        ("tls", tls),
+        ("proxy_protocol", Yaml::word(word_for(&PROXY_PROTOCOLS, &listener.proxy_protocol))),
+    ])
 }
 
 fn listener_tls(spec: &ServerTlsSpec) -> Yaml {
@@ -98,6 +104,7 @@ fn limits(config: &Config) -> Yaml {
         ("request_head", Yaml::word(show_size(limits.request_head as u64))),
         ("connections", limits.connections.map_or_else(|| Yaml::word("auto"), Yaml::word)),
         ("connections_per_client", cap(limits.connections_per_client)),
+        ("connect_rate_per_client", cap(limits.connect_rate_per_client.map(NonZeroU32::get))),
         ("streams", cap(limits.streams)),
     ])
 }

@@ -31,6 +31,7 @@ mod units;
 mod words;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +88,8 @@ pub struct ListenerSpec {
     pub tls: Option<ServerTlsSpec>,
     /// Bounds of its HTTP/2 connections.
     pub http2: ListenerHttp2,
+    /// `proxy_protocol: accept`: connections of trusted proxies begin with a PROXY header.
+    pub proxy_protocol: bool,
 }
 
 /// `listeners[].h2`: bounds of one HTTP/2 connection of a client.
@@ -111,6 +114,8 @@ pub struct Limits {
     pub connections: Option<usize>,
     /// Connections of one client at once; `None` for any number. Trusted proxies are exempt.
     pub connections_per_client: Option<u32>,
+    /// New connections of one client a second; `None` for any number. Trusted proxies are exempt.
+    pub connect_rate_per_client: Option<NonZeroU32>,
     /// Event streams at once, in all; `None` for any number.
     pub streams: Option<u32>,
 }

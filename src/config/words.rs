@@ -25,6 +25,9 @@ pub(super) const LATER_FORMATS: &[&str] = &["combined"];
 pub(super) const FORWARDED: [(&str, ForwardedPolicy); 3] =
     [("x_forwarded", ForwardedPolicy::XForwarded), ("rfc7239", ForwardedPolicy::Rfc7239), ("off", ForwardedPolicy::Off)];
 
+/// `listeners[].proxy_protocol`: whether it is accepted.
+pub(super) const PROXY_PROTOCOLS: [(&str, bool); 2] = [("off", false), ("accept", true)];
+
 /// `upstreams.NAME.balance`, without what `hash_on` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BalanceWord {

@@ -1,7 +1,6 @@
 //! The connection before Pingora sees it (design `pingora.md`, trap 10): every wait has a deadline, every request head is read and
 //! judged as raw bytes, and only what can be read in one way is replayed to a session. RFC 9112 sections 2.2 to 3.2, 9.3 and 9.6.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,18 +10,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::app::App;
 use super::downstream::{Downstream, LAST_WORDS};
-use super::listener::Listener;
+use super::entrance::Entrance;
 use super::record::Client;
 use super::request_body::RequestBody;
 use super::tls_door::NoTls;
 use super::upload::Upload;
 use super::{http2_door, reject, tls_door};
-use crate::admission::{self, Connections};
 use crate::clock;
 use crate::message::request_head::{self, RequestHead};
 use crate::message::{HeadEnd, HeadScanner, Refusal};
+use crate::telemetry::TlsHandshake;
 use crate::telemetry::access_log::Asked;
-use crate::telemetry::{ConnectionCap, TlsHandshake};
 use crate::tls::alpn;
 use crate::transport::{Socket, Transport};
 
@@ -50,9 +48,9 @@ pub struct DoorSettings {
 /// Where clients come in.
 #[derive(Debug)]
 pub struct Door {
-    settings: DoorSettings,
-    connections: Connections,
-    app: Arc<App>,
+    pub(super) settings: DoorSettings,
+    pub(super) entrance: Entrance,
+    pub(super) app: Arc<App>,
 }
 
 /// What becomes of a connection after a request.
@@ -82,12 +80,17 @@ const HTTP2_PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 impl Door {
     /// A door to `app`.
     #[must_use]
-    pub fn new(settings: DoorSettings, connections: Connections, app: Arc<App>) -> Self {
-        Self { settings, connections, app }
+    pub fn new(settings: DoorSettings, entrance: Entrance, app: Arc<App>) -> Self {
+        Self { settings, entrance, app }
     }
 
     /// Serves one connection to its end.
-    pub async fn serve(&self, socket: Socket, client: Client) {
+    pub async fn serve(&self, socket: Socket, mut client: Client) {
+        if self.awaits_header(&client) {
+            // Boxed: most connections have no room for it.
+            let Some(introduced) = Box::pin(self.introduced(&socket, client)).await else { return };
+            client = introduced;
+        }
         let client = Arc::new(client);
         let http2 = tokio::select! {
             http2 = self.speak(socket, &client) => http2,
@@ -96,24 +99,6 @@ impl Door {
         if let Some((socket, ahead)) = http2 {
             let transport = Transport::replaying(socket, ahead).unvectored();
             http2_door::serve(&self.app, &self.settings, transport, client).await;
-        }
-    }
-
-    /// A connection from `address` was accepted at `listener`; `None` if a cap is reached, and it is to be closed.
-    #[must_use]
-    pub fn admit(&self, address: SocketAddr, listener: &Arc<Listener>) -> Option<Client> {
-        let peer = address.ip().to_canonical();
-        match self.connections.try_acquire(peer, self.app.trusted.contains(peer)) {
-            Ok(permit) => {
-                let listener = Arc::clone(listener);
-                Some(Client::new(address, listener, self.app.metrics.open_connection(), permit, self.app.drain.guard()))
-            }
-            Err(refusal) => {
-                let cap = if refusal == admission::Refusal::Client { ConnectionCap::Client } else { ConnectionCap::Total };
-                self.app.metrics.connection_refused(cap);
-                tracing::debug!(client = %address, "connection refused: a cap on connections is reached");
-                None
-            }
         }
     }
 

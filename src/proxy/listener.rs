@@ -12,6 +12,8 @@ pub struct Listener {
     pub tls: Option<Arc<ServerTls>>,
     /// Bounds of its HTTP/2 connections.
     pub http2: Http2Settings,
+    /// Connections of trusted proxies begin with a PROXY header.
+    pub proxy_protocol: bool,
 }
 
 /// Bounds of one HTTP/2 connection of a client.

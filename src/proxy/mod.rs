@@ -9,6 +9,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | [`door`] | the connection before Pingora: deadlines, raw heads, keep-alive |
+//! | [`entrance`] | who may connect, and for whom: caps, rates, PROXY headers |
 //! | `tls_door` | the handshake in front of all |
 //! | `http2_door`, `http2_connection` | a connection that speaks HTTP/2 |
 //! | `http2_meter`, `http2_end` | what its client may make it do; how it ended |
@@ -36,6 +37,7 @@ mod body_sender;
 mod cors;
 pub mod door;
 pub mod downstream;
+pub mod entrance;
 pub mod exchange;
 mod forward;
 mod http2_connection;
@@ -58,4 +60,5 @@ mod upload;
 
 pub use app::{App, RouteContext};
 pub use door::{Door, DoorSettings};
+pub use entrance::Entrance;
 pub use listener::{Http2Settings, Listener};

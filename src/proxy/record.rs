@@ -22,12 +22,12 @@ use crate::upstream::{BusyGuard, Server};
 /// A client's connection, open for as long as this lives.
 #[derive(Debug)]
 pub struct Client {
-    /// The peer's address: the client's own, or that of a proxy in front of us.
+    /// The peer's address: the client's own, or that of a proxy in front of us; or the one that its PROXY header names.
     pub address: SocketAddr,
     /// Where it came in.
     pub listener: Arc<Listener>,
+    pub(super) permit: ConnectionPermit,
     _open: OpenConnection,
-    _permit: ConnectionPermit,
     _guard: Guard,
 }
 
@@ -35,7 +35,7 @@ impl Client {
     /// A connection was accepted.
     #[must_use]
     pub fn new(address: SocketAddr, listener: Arc<Listener>, open: OpenConnection, permit: ConnectionPermit, guard: Guard) -> Self {
-        Self { address, listener, _open: open, _permit: permit, _guard: guard }
+        Self { address, listener, permit, _open: open, _guard: guard }
     }
 
     /// The other end.

@@ -11,11 +11,11 @@ use tokio::sync::watch;
 
 use super::certificates::Certificates;
 use super::limits;
-use crate::admission::{Admission, Connections};
+use crate::admission::{Admission, ConnectRate, Connections};
 use crate::affinity::Sealer;
 use crate::config::{self, Config, ListenerHttp2, ListenerSpec, LogSpec};
 use crate::drain::Drain;
-use crate::proxy::{App, Door, DoorSettings, Http2Settings, Listener, RouteContext};
+use crate::proxy::{App, Door, DoorSettings, Entrance, Http2Settings, Listener, RouteContext};
 use crate::telemetry::access_log::{AccessLog, AccessLogError, Sink};
 use crate::telemetry::logging;
 use crate::telemetry::{Labels, Metrics};
@@ -58,6 +58,7 @@ pub(super) fn wire(
         })
         .collect();
     let connections = Connections::new(connections(&config, descriptors), config.limits.connections_per_client);
+    let rate = config.limits.connect_rate_per_client.map(ConnectRate::new);
     let settings = DoorSettings {
         request_head_bytes: config.limits.request_head,
         request_head: config.timeouts.request_head,
@@ -75,7 +76,7 @@ pub(super) fn wire(
         metrics: Arc::clone(&metrics),
         drain: drain.clone(),
     };
-    let door = Arc::new(Door::new(settings, connections, Arc::new(app)));
+    let door = Arc::new(Door::new(settings, Entrance::new(connections, rate), Arc::new(app)));
     Ok(Wired { door, metrics, upstreams: upstreams.into_values().collect() })
 }
 
@@ -84,7 +85,7 @@ pub(super) fn listeners(config: &Config, certificates: &Certificates) -> Vec<Arc
     let listener = |(position, spec): (usize, &ListenerSpec)| {
         let ListenerHttp2 { streams, stream_window, connection_window, idle } = spec.http2;
         let http2 = Http2Settings { streams, stream_window, connection_window, idle };
-        Arc::new(Listener { tls: certificates.listener(position), http2 })
+        Arc::new(Listener { tls: certificates.listener(position), http2, proxy_protocol: spec.proxy_protocol })
     };
     config.listeners.iter().enumerate().map(listener).collect()
 }

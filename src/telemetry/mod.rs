@@ -4,11 +4,13 @@
 pub mod access_log;
 pub mod logging;
 mod metrics;
+mod seldom;
 mod summary;
 
 pub use access_log::AccessLog;
 pub use metrics::{
     ConnectionCap, ConnectionKind, DelaySampler, HeartbeatFrame, Http2End, Labels, Metrics, OpenConnection, OpenStream,
-    RouteMetrics, ServerState, StatusClass, StreamCap, TlsHandshake, UpstreamMetrics,
+    ProxyHeaderFault, RouteMetrics, ServerState, StatusClass, StreamCap, TlsHandshake, UpstreamMetrics,
 };
+pub use seldom::Seldom;
 pub use summary::Ends;

@@ -39,6 +39,8 @@ mod keys;
 mod ordinary;
 mod pins;
 mod proof;
+mod proxy_protocol;
+mod rates;
 mod real;
 mod regressions;
 mod requests;

@@ -8,12 +8,12 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Everything that can be written, none of it the default.
 const FULL: &str = r#"
-listeners: [ { address: "127.0.0.1:1" }, { address: "[::1]:2", tls: { certificates: [ { cert: /a.pem, key: /a.key } ], client_ca: /b.pem, client_auth: required } } ]
+listeners: [ { address: "127.0.0.1:1", proxy_protocol: accept }, { address: "[::1]:2", tls: { certificates: [ { cert: /a.pem, key: /a.key } ], client_ca: /b.pem, client_auth: required } } ]
 reload: { watch: false }
 trusted_proxies: [ 10.0.0.0/8, "fd00::/8" ]
 admin: { address: "127.0.0.1:3" }
 threads: 3
-limits: { request_head: 8KiB, connections: 1, connections_per_client: 2, streams: 3 }
+limits: { request_head: 8KiB, connections: 1, connections_per_client: 2, connect_rate_per_client: 4, streams: 3 }
 timeouts: { request_head: 1s, request_body_idle: 1500ms, connect: 3s, response_head: 4s, response_body_idle: 5s, write_stall: 6s, keep_alive: 1h 30m, tunnel_idle: 2h }
 drain: { lag: 1s, spread: 2s, deadline: 1d }
 forwarded: rfc7239

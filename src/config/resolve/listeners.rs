@@ -11,6 +11,7 @@ use super::{Outside, tls};
 use crate::config::error::Report;
 use crate::config::source::Span;
 use crate::config::units::show_size;
+use crate::config::words::PROXY_PROTOCOLS;
 use crate::config::{ListenerHttp2, ListenerSpec, address, defaults};
 
 /// The listeners, and where operators connect.
@@ -27,7 +28,8 @@ pub(super) fn resolve(
         let Some(leaf) = listener.required_leaf("address", report) else { continue };
         if let Some(address) = listen(&leaf, report) {
             taken.claim(address, leaf.span(), report);
-            listeners.push(ListenerSpec { address, tls, http2: http2(&listener, report) });
+            let http2 = http2(&listener, report);
+            listeners.push(ListenerSpec { address, tls, http2, proxy_protocol: proxy_protocol(&listener, file, report) });
         }
     }
     (listeners, admin(file, &taken, report))
@@ -73,6 +75,18 @@ fn admin(file: &Section<'_>, taken: &Taken, report: &mut Report<'_>) -> Option<S
         }
     }
     Some(address)
+}
+
+/// Whether connections of trusted proxies begin with a PROXY header; without such proxies nobody may send one.
+fn proxy_protocol(listener: &Section<'_>, file: &Section<'_>, report: &mut Report<'_>) -> bool {
+    let leaf = listener.leaf("proxy_protocol");
+    let accepts = leaf::choice(leaf, false, &PROXY_PROTOCOLS, &[], report);
+    if accepts && file.any_leaves("trusted_proxies").is_empty() {
+        let message = "`proxy_protocol: accept` without `trusted_proxies`: nobody may send a PROXY header";
+        let help = "name the networks of the proxies that send it, such as `trusted_proxies: [ 10.0.0.0/8 ]`";
+        report.error(listener.key_span("proxy_protocol"), message, help);
+    }
+    accepts
 }
 
 fn listen(leaf: &Leaf<'_>, report: &mut Report<'_>) -> Option<SocketAddr> {

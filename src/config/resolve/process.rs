@@ -1,5 +1,7 @@
 //! `threads`, `limits`, `timeouts`, `drain`: what holds for the process as a whole.
 
+use std::num::NonZeroU32;
+
 use super::leaf;
 use super::section::Section;
 use crate::config::error::Report;
@@ -28,6 +30,8 @@ pub(super) fn limits(file: &Section<'_>, report: &mut Report<'_>) -> Limits {
         request_head: leaf::size(limits.leaf("request_head"), defaults::REQUEST_HEAD_SIZE, defaults::REQUEST_HEAD_SIZES, report),
         connections: auto_or_number(&limits, "connections", "connections", most, report),
         connections_per_client: leaf::cap(limits.leaf("connections_per_client"), defaults::MOST_CONNECTIONS, report),
+        connect_rate_per_client: leaf::cap(limits.leaf("connect_rate_per_client"), defaults::MOST_CONNECTIONS, report)
+            .and_then(NonZeroU32::new),
         streams: leaf::cap(limits.leaf("streams"), defaults::MOST_CONNECTIONS, report),
     }
 }

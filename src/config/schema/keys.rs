@@ -6,7 +6,9 @@
 
 use super::{Form, Key, Presence, Type};
 use crate::config::defaults;
-use crate::config::words::{BALANCES, CLIENT_AUTHS, FORMATS, FORWARDED, FRAMES, LEVELS, OVER_CAPS, PROTOCOLS, SAME_SITES, words};
+use crate::config::words::{
+    BALANCES, CLIENT_AUTHS, FORMATS, FORWARDED, FRAMES, LEVELS, OVER_CAPS, PROTOCOLS, PROXY_PROTOCOLS, SAME_SITES, words,
+};
 
 const DURATION: Form = Form::Value(Type::Duration);
 const TEXT: Form = Form::Value(Type::Text);
@@ -32,8 +34,8 @@ const LISTENER: &[Key] = &[
     required("address", TEXT, "\"0.0.0.0:8080\""),
     key("h2", Form::Section(LISTENER_H2), "{ streams: 128 }"),
     key("tls", Form::Switch(LISTENER_TLS), "{ certificates: [ { cert: site.pem, key: site.key } ] }"),
+    key("proxy_protocol", Form::Value(Type::Choice(&words(&PROXY_PROTOCOLS))), "accept"),
     // edge
-    later("proxy_protocol"),
     later("redirect_to_https"),
 ];
 
@@ -62,9 +64,9 @@ const LIMITS: &[Key] = &[
     key("request_head", Form::Value(Type::Size), "64KiB"),
     key("connections", Form::Value(Type::AutoOr(1, defaults::MOST_CONNECTIONS)), "auto"),
     key("connections_per_client", Form::Value(Type::Number(0, defaults::MOST_CONNECTIONS)), "0"),
+    key("connect_rate_per_client", Form::Value(Type::Number(0, defaults::MOST_CONNECTIONS)), "0"),
     key("streams", Form::Value(Type::Number(0, defaults::MOST_CONNECTIONS)), "0"),
     // edge
-    later("connect_rate_per_client"),
     later("request_body"),
     // survive
     later("event"),

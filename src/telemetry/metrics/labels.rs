@@ -112,15 +112,41 @@ pub enum ConnectionCap {
     Client,
     /// `limits.connections`.
     Total,
+    /// `limits.connect_rate_per_client`.
+    Rate,
 }
 
 impl Label for ConnectionCap {
-    const EVERY: &'static [Self] = &[Self::Client, Self::Total];
+    const EVERY: &'static [Self] = &[Self::Client, Self::Total, Self::Rate];
 
     fn value(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Total => "total",
+            Self::Rate => "rate",
+        }
+    }
+}
+
+/// Why the connection of a trusted proxy has no PROXY header that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyHeaderFault {
+    /// It begins with something else.
+    Missing,
+    /// It has an error.
+    Malformed,
+    /// It ended early, or did not come in time.
+    Incomplete,
+}
+
+impl Label for ProxyHeaderFault {
+    const EVERY: &'static [Self] = &[Self::Missing, Self::Malformed, Self::Incomplete];
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Incomplete => "incomplete",
         }
     }
 }

@@ -15,7 +15,7 @@ use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
 
 pub use delay::DelaySampler;
 pub use http2_end::Http2End;
-pub use labels::{ConnectionCap, ConnectionKind, HeartbeatFrame, StatusClass, StreamCap, TlsHandshake};
+pub use labels::{ConnectionCap, ConnectionKind, HeartbeatFrame, ProxyHeaderFault, StatusClass, StreamCap, TlsHandshake};
 pub use route::{OpenStream, RouteMetrics};
 pub use upstream::{ServerState, UpstreamMetrics};
 
@@ -49,6 +49,7 @@ pub struct Metrics {
     connections_refused: CounterPer<ConnectionCap>,
     tls_handshakes: CounterPer<TlsHandshake>,
     http2_ended: CounterPer<Http2End>,
+    proxy_header_faults: CounterPer<ProxyHeaderFault>,
 }
 
 impl Metrics {
@@ -80,6 +81,12 @@ impl Metrics {
             "HTTP/2 connections of clients that ended, by reason.",
             &["reason"],
         )?;
+        let faults = counters(
+            &registry,
+            "ssedge_proxy_header_faults_total",
+            "Connections of trusted proxies closed for want of a PROXY header, by reason.",
+            &["reason"],
+        )?;
         Ok(Self {
             routes: labels.routes.iter().map(|name| Arc::new(routes.route(name))).collect(),
             no_route: routes.no_route(),
@@ -89,6 +96,7 @@ impl Metrics {
             connections_refused: CounterPer::new(|cap| refused.with_label_values(&[cap])),
             tls_handshakes: CounterPer::new(|result| handshakes.with_label_values(&[result])),
             http2_ended: CounterPer::new(|reason| http2_ended.with_label_values(&[reason])),
+            proxy_header_faults: CounterPer::new(|reason| faults.with_label_values(&[reason])),
             registry,
         })
     }
@@ -131,6 +139,11 @@ impl Metrics {
     /// An HTTP/2 connection of a client ended.
     pub fn http2_ended(&self, end: Http2End) {
         self.http2_ended.inc(end);
+    }
+
+    /// A connection of a trusted proxy was closed: it had no PROXY header that could be read.
+    pub fn proxy_header_fault(&self, fault: ProxyHeaderFault) {
+        self.proxy_header_faults.inc(fault);
     }
 
     /// Event streams open now, over all routes.

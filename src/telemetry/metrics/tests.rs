@@ -90,6 +90,7 @@ fn the_table_in_the_readme_names_every_value_of_an_enum() {
     named::<SoftStatus>("ssedge_soft_errors_total");
     named::<ConnectionCap>("ssedge_connections_refused_total");
     named::<Http2End>("ssedge_http2_connections_ended_total");
+    named::<ProxyHeaderFault>("ssedge_proxy_header_faults_total");
     named::<ConnectionKind>("ssedge_upstream_connections_total");
 }
 

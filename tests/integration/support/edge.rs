@@ -280,6 +280,13 @@ impl Edge {
         Starting::with_file(&format!("{places}{yaml}")).ready().await
     }
 
+    /// The same with these keys in its listener.
+    pub(crate) async fn listening(keys: &str, yaml: &str) -> Self {
+        let places =
+            format!("listeners: [ {{ address: \"127.0.0.1:0\", {keys} }} ]\nadmin: {{ address: \"127.0.0.1:0\" }}\nthreads: 2\n");
+        Starting::with_file(&format!("{places}{yaml}")).ready().await
+    }
+
     /// The address of the first listener.
     pub(crate) fn address(&self) -> SocketAddr {
         self.listeners[0]
