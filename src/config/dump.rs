@@ -53,6 +53,7 @@ fn listener(listener: &ListenerSpec) -> Yaml {
         ("h2", listener_http2(&listener.http2)),
         ("tls", tls),
         ("proxy_protocol", Yaml::word(word_for(&PROXY_PROTOCOLS, &listener.proxy_protocol))),
+        ("redirect_to_https", listener.redirect_to_https.map_or_else(Yaml::off, Yaml::word)),
     ])
 }
 

@@ -90,6 +90,8 @@ pub struct ListenerSpec {
     pub http2: ListenerHttp2,
     /// `proxy_protocol: accept`: connections of trusted proxies begin with a PROXY header.
     pub proxy_protocol: bool,
+    /// The port of HTTPS that requests are sent to; `None` is `off`.
+    pub redirect_to_https: Option<u16>,
 }
 
 /// `listeners[].h2`: bounds of one HTTP/2 connection of a client.

@@ -89,6 +89,7 @@ fn value(of: &Type) -> Value {
         Type::AutoOr(least, most) => {
             any_of([whole(*least, *most), json!({ "enum": ["auto"] }), pattern("^[0-9]+$"), pattern(VARIABLE)])
         }
+        Type::NumberOrOff(least, most) => any_of([whole(*least, *most), off(), pattern("^[0-9]+$"), pattern(VARIABLE)]),
         Type::Choice(words) => {
             let mut choices: Vec<Value> = words.iter().map(|word| Value::from(*word)).collect();
             if words.contains(&"off") {

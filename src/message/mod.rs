@@ -21,6 +21,8 @@
 //! | `edit` | fields taken out of a head without moving the others |
 //! | [`cors`] | which pages of other origins may read a response |
 //! | [`soft`] | which errors an EventSource comes back from by itself, and when |
+//! | [`https_redirect`] | where a request goes that came in cleartext |
+//! | [`tls_hello`] | TLS, spoken to a port for cleartext |
 //! | [`proxy_header`] | whose connection it is, as a proxy says before HTTP begins |
 //! | [`client_kind`] | which parser a client most likely has |
 //!
@@ -41,6 +43,7 @@ mod hop_by_hop;
 pub mod http2;
 pub mod http2_budget;
 pub mod http2_frames;
+pub mod https_redirect;
 pub mod proxy_header;
 pub mod request;
 pub mod request_head;
@@ -50,6 +53,7 @@ pub mod response_head;
 pub mod soft;
 #[cfg(test)]
 mod strict;
+pub mod tls_hello;
 pub mod trailers;
 pub mod upgrade;
 

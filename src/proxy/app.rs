@@ -72,6 +72,9 @@ impl App {
         let address = client_id::client_address(peer, &head.headers, &self.trusted);
         let host = head.headers.get(HOST).map(|host| host.as_bytes());
         let (found, preflight) = self.route(&down, &request);
+        if let Some(port) = self.https_port(&client, &down, found) {
+            return self.to_https((down, upload), &request, client, address, port, keep_alive).await;
+        }
         let Some((route, context)) = found.and_then(|route| Some((route, self.contexts.get(route.position)?))) else {
             return self.no_route(down, upload, &request, client, address, keep_alive).await;
         };

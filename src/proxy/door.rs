@@ -18,7 +18,7 @@ use super::upload::Upload;
 use super::{http2_door, reject, tls_door};
 use crate::clock;
 use crate::message::request_head::{self, RequestHead};
-use crate::message::{HeadEnd, HeadScanner, Refusal};
+use crate::message::{HeadEnd, HeadScanner, Refusal, tls_hello};
 use crate::telemetry::TlsHandshake;
 use crate::telemetry::access_log::Asked;
 use crate::tls::alpn;
@@ -207,6 +207,9 @@ impl Door {
                 self.read_more(socket, ahead, deadline).await?;
                 continue;
             }
+            if !socket.is_tls() && tls_hello::begins(ahead) {
+                return Err(NoRequest::Refused(HTTP_ONLY));
+            }
             match scanner.scan(ahead) {
                 HeadEnd::Complete(end) if end <= self.settings.request_head_bytes => {
                     return request_head::judge(&ahead[..end]).map(|head| (head, end)).map_err(NoRequest::Refused);
@@ -279,6 +282,8 @@ async fn farewell(mut socket: Socket) {
 const TOO_LARGE: Refusal = Refusal { status: 431, reason: "the request head is larger than limits.request_head" };
 const TOO_SLOW: Refusal = Refusal { status: 408, reason: "the request head did not arrive within timeouts.request_head" };
 
+const HTTP_ONLY: Refusal =
+    Refusal { status: 400, reason: "this port speaks HTTP without TLS: write http:// in front of the address" };
 const HTTPS_ONLY: Refusal = Refusal { status: 400, reason: "this port speaks HTTPS: write https:// in front of the address" };
 const NOT_AGREED: Refusal = Refusal { status: 400, reason: "over TLS, HTTP/2 is agreed on by ALPN (RFC 9113 section 3.2)" };
 const LATE_PREFACE: Refusal = Refusal { status: 400, reason: "HTTP/2 begins with the connection or not at all" };

@@ -14,6 +14,8 @@ pub struct Listener {
     pub http2: Http2Settings,
     /// Connections of trusted proxies begin with a PROXY header.
     pub proxy_protocol: bool,
+    /// The port of HTTPS that requests are sent to; `None` where they are served.
+    pub redirect_to_https: Option<u16>,
 }
 
 /// Bounds of one HTTP/2 connection of a client.

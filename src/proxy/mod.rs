@@ -14,6 +14,7 @@
 //! | `http2_door`, `http2_connection` | a connection that speaks HTTP/2 |
 //! | `http2_meter`, `http2_end` | what its client may make it do; how it ended |
 //! | [`listener`] | what holds for all connections of one listener |
+//! | `https_redirect` | a listener that sends everybody to HTTPS |
 //! | [`app`] | one request: route, exchange |
 //! | [`exchange`] | one request and its response |
 //! | `cors` | preflights, answered before all else |
@@ -46,6 +47,7 @@ mod http2_end;
 mod http2_meter;
 mod http2_turns;
 mod http2_write;
+mod https_redirect;
 pub mod listener;
 pub mod record;
 pub mod reject;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use pingora::http::ResponseHeader;
 
 use super::downstream::{Body, Downstream, Gone};
@@ -59,6 +59,19 @@ pub fn raw(status: u16, reason: &str) -> Vec<u8> {
 pub async fn answer(down: &mut Downstream, status: u16, reason: Option<&str>, keeps: bool) -> Result<(), Gone> {
     let body = Bytes::from(body(status, reason));
     let head = head(status, body.len()).map_err(|_| Gone)?;
+    down.write_head(head, Body::Framed, keeps).await?;
+    down.write_body(body).await?;
+    down.finish(None).await
+}
+
+/// Answers that the request belongs to `location`.
+///
+/// # Errors
+/// When the client does not take it.
+pub async fn redirect(down: &mut Downstream, status: u16, location: &str, keeps: bool) -> Result<(), Gone> {
+    let body = Bytes::from(body(status, Some(location)));
+    let mut head = head(status, body.len()).map_err(|_| Gone)?;
+    head.insert_header(LOCATION, location).map_err(|_| Gone)?;
     down.write_head(head, Body::Framed, keeps).await?;
     down.write_body(body).await?;
     down.finish(None).await

@@ -11,6 +11,17 @@ use std::borrow::Cow;
 use super::PathPattern;
 
 impl PathPattern {
+    /// Whether nothing but challenges of ACME is meant (RFC 8555 section 8.3).
+    #[must_use]
+    pub fn is_acme_challenge(&self) -> bool {
+        const CHALLENGES: &str = "/.well-known/acme-challenge";
+        let (Self::Exact(path) | Self::Prefix(path)) = self else { return false };
+        path.strip_prefix(CHALLENGES).is_some_and(|rest| match self {
+            Self::Prefix(_) => rest.is_empty() || rest.starts_with('/'),
+            _ => rest.starts_with('/'),
+        })
+    }
+
     /// Whether `path`, in normal form, is meant. A prefix without a slash at its end takes itself and all below it; with one it takes
     /// only what is below: `/events/` takes `/events/` and `/events/1`, not `/events`.
     pub(super) fn takes(&self, path: &[u8]) -> bool {

@@ -85,7 +85,12 @@ pub(super) fn listeners(config: &Config, certificates: &Certificates) -> Vec<Arc
     let listener = |(position, spec): (usize, &ListenerSpec)| {
         let ListenerHttp2 { streams, stream_window, connection_window, idle } = spec.http2;
         let http2 = Http2Settings { streams, stream_window, connection_window, idle };
-        Arc::new(Listener { tls: certificates.listener(position), http2, proxy_protocol: spec.proxy_protocol })
+        Arc::new(Listener {
+            tls: certificates.listener(position),
+            http2,
+            proxy_protocol: spec.proxy_protocol,
+            redirect_to_https: spec.redirect_to_https,
+        })
     };
     config.listeners.iter().enumerate().map(listener).collect()
 }

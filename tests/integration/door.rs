@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ssedge::clock;
 
-use crate::support::{Client, Edge, End, GET, Origin, Script, shown};
+use crate::support::{Client, Edge, End, GET, Origin, Script, eventually, shown};
 
 /// A proxy in front of an origin that nobody may reach.
 async fn behind_the_door() -> (Origin, Edge) {
@@ -117,6 +117,21 @@ async fn malformed_and_ambiguous_heads_are_refused_and_never_passed_on() {
     // A TLS client hello on a plain port.
     assert_eq!(refused(&edge, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await, 400);
     assert_eq!((origin.connections(), origin.requests()), (0, 0), "the origin heard of it");
+}
+
+#[tokio::test]
+async fn tls_on_a_port_without_it_is_called_by_its_name() {
+    let origin = Origin::start(Script::answer("ok")).await;
+    let file = format!("upstreams: {{ app: {{ servers: [ \"{}\" ] }} }}\nroutes: [ {{ upstream: app }} ]\n", origin.address());
+    let edge = Edge::listening("tls: off", &file).await;
+    // Also where no more than a byte of it comes.
+    for hello in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], b"\x16"] {
+        let (answer, _) = Client::send_to(edge.address(), hello).await.rest().await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("write http:// in front of the address"), "{answer}");
+    }
+    let reason = "this port speaks HTTP without TLS";
+    eventually(reason, || (edge.process().stdout().matches(reason).count() == 2).then_some(())).await;
 }
 
 #[tokio::test]

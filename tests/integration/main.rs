@@ -42,6 +42,7 @@ mod proof;
 mod proxy_protocol;
 mod rates;
 mod real;
+mod redirect_to_https;
 mod regressions;
 mod requests;
 mod routes;

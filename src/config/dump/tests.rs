@@ -8,7 +8,7 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Everything that can be written, none of it the default.
 const FULL: &str = r#"
-listeners: [ { address: "127.0.0.1:1", proxy_protocol: accept }, { address: "[::1]:2", tls: { certificates: [ { cert: /a.pem, key: /a.key } ], client_ca: /b.pem, client_auth: required } } ]
+listeners: [ { address: "127.0.0.1:1", proxy_protocol: accept, redirect_to_https: 8443 }, { address: "[::1]:2", tls: { certificates: [ { cert: /a.pem, key: /a.key } ], client_ca: /b.pem, client_auth: required } } ]
 reload: { watch: false }
 trusted_proxies: [ 10.0.0.0/8, "fd00::/8" ]
 admin: { address: "127.0.0.1:3" }

@@ -12,7 +12,7 @@ use crate::config::error::Report;
 use crate::config::source::Span;
 use crate::config::units::show_size;
 use crate::config::words::PROXY_PROTOCOLS;
-use crate::config::{ListenerHttp2, ListenerSpec, address, defaults};
+use crate::config::{ListenerHttp2, ListenerSpec, address, defaults, schema};
 
 /// The listeners, and where operators connect.
 pub(super) fn resolve(
@@ -29,7 +29,9 @@ pub(super) fn resolve(
         if let Some(address) = listen(&leaf, report) {
             taken.claim(address, leaf.span(), report);
             let http2 = http2(&listener, report);
-            listeners.push(ListenerSpec { address, tls, http2, proxy_protocol: proxy_protocol(&listener, file, report) });
+            let proxy_protocol = proxy_protocol(&listener, file, report);
+            let redirect_to_https = redirect_to_https(&listener, report);
+            listeners.push(ListenerSpec { address, tls, http2, proxy_protocol, redirect_to_https });
         }
     }
     (listeners, admin(file, &taken, report))
@@ -87,6 +89,23 @@ fn proxy_protocol(listener: &Section<'_>, file: &Section<'_>, report: &mut Repor
         report.error(listener.key_span("proxy_protocol"), message, help);
     }
     accepts
+}
+
+/// The port of HTTPS that cleartext is sent to.
+fn redirect_to_https(listener: &Section<'_>, report: &mut Report<'_>) -> Option<u16> {
+    let leaf = listener.leaf("redirect_to_https")?;
+    if schema::is_off(leaf.text()) {
+        return None;
+    }
+    if listener.switched_on("tls").is_some() {
+        let message = "`redirect_to_https` beside `tls`: whoever comes here speaks HTTPS already";
+        report.error(listener.key_span("redirect_to_https"), message, "remove it, or move it to a listener without `tls`");
+    }
+    let port = leaf.text().parse().ok().filter(|port| *port > 0);
+    if port.is_none() {
+        leaf.refuse("is neither `off` nor a port", "write `off`, or the port that HTTPS is served on, such as `443`", report);
+    }
+    port
 }
 
 fn listen(leaf: &Leaf<'_>, report: &mut Report<'_>) -> Option<SocketAddr> {

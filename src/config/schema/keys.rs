@@ -35,8 +35,7 @@ const LISTENER: &[Key] = &[
     key("h2", Form::Section(LISTENER_H2), "{ streams: 128 }"),
     key("tls", Form::Switch(LISTENER_TLS), "{ certificates: [ { cert: site.pem, key: site.key } ] }"),
     key("proxy_protocol", Form::Value(Type::Choice(&words(&PROXY_PROTOCOLS))), "accept"),
-    // edge
-    later("redirect_to_https"),
+    key("redirect_to_https", Form::Value(Type::NumberOrOff(1, 65_535)), "443"),
 ];
 
 const LISTENER_H2: &[Key] = &[

@@ -115,6 +115,8 @@ pub(super) enum Type {
     Number(u64, u64),
     /// The same, or `auto`.
     AutoOr(u64, u64),
+    /// The same, or `off`.
+    NumberOrOff(u64, u64),
     /// One of these words.
     Choice(&'static [&'static str]),
 }

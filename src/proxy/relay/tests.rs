@@ -59,7 +59,7 @@ fn record(address: SocketAddr, metrics: &Arc<Metrics>, drain: &Drain, now: Insta
     let server = Upstream::new(Arc::new(spec), None).pick(&Pick::default(), now).expect("it is up");
     let permit = Connections::new(None, None).try_acquire(address.ip(), false).expect("no cap");
     let http2 = Http2Settings { streams: 1, stream_window: 65_535, connection_window: 65_535, idle: PATIENCE };
-    let listener = Arc::new(Listener { tls: None, http2, proxy_protocol: false });
+    let listener = Arc::new(Listener { tls: None, http2, proxy_protocol: false, redirect_to_https: None });
     let client = Arc::new(Client::new(address, listener, metrics.open_connection(), permit, drain.guard()));
     let request = Request {
         client: address.ip(),

@@ -55,6 +55,18 @@ fn unreserved_escapes_are_decoded_and_others_have_large_digits() {
 }
 
 #[test]
+fn a_route_for_challenges_of_acme_is_for_nothing_else() {
+    let exact = |path: &str| PathPattern::Exact(path.to_owned()).is_acme_challenge();
+    let prefix = |path: &str| PathPattern::Prefix(path.to_owned()).is_acme_challenge();
+    assert!(exact("/.well-known/acme-challenge/token") && prefix("/.well-known/acme-challenge/token"));
+    assert!(prefix("/.well-known/acme-challenge/") && prefix("/.well-known/acme-challenge"));
+    for path in ["/", "/.well-known", "/.well-known/", "/.well-known/acme-challenges", "/x/.well-known/acme-challenge/"] {
+        assert!(!exact(path) && !prefix(path), "{path}");
+    }
+    assert!(!exact("/.well-known/acme-challenge") && !PathPattern::Any.is_acme_challenge());
+}
+
+#[test]
 fn dot_segments_are_gone_however_they_are_spelled() {
     for (path, expected) in [
         ("/a/./b", "/a/b"),
