@@ -83,24 +83,27 @@ impl Door {
         let peer = address.ip().to_canonical();
         let exempt = self.app.trusted.contains(peer);
         if !exempt && self.entrance.rate.as_ref().is_some_and(|rate| !rate.admits(peer)) {
-            self.turn_away(address, ConnectionCap::Rate);
+            self.turn_away(address, ConnectionCap::Rate, "limits.connect_rate_per_client");
             return None;
         }
         Some(exempt)
     }
 
-    fn over_cap(&self, client: SocketAddr, refusal: Refusal) {
-        self.turn_away(client, if refusal == Refusal::Client { ConnectionCap::Client } else { ConnectionCap::Total });
+    /// A connection was closed at once: there was no descriptor for it.
+    pub fn no_descriptor(&self) {
+        self.app.metrics.connection_refused(ConnectionCap::Descriptors);
     }
 
-    fn turn_away(&self, client: SocketAddr, cap: ConnectionCap) {
+    fn over_cap(&self, client: SocketAddr, refusal: Refusal) {
+        match refusal {
+            Refusal::Client => self.turn_away(client, ConnectionCap::Client, "limits.connections_per_client"),
+            Refusal::Route | Refusal::Total => self.turn_away(client, ConnectionCap::Total, "limits.connections"),
+        }
+    }
+
+    fn turn_away(&self, client: SocketAddr, cap: ConnectionCap, key: &str) {
         self.app.metrics.connection_refused(cap);
         if let Some(connections) = self.entrance.refusals.happened(clock::now()) {
-            let key = match cap {
-                ConnectionCap::Client => "limits.connections_per_client",
-                ConnectionCap::Rate => "limits.connect_rate_per_client",
-                ConnectionCap::Total => "limits.connections",
-            };
             tracing::warn!(%client, connections, "connections are closed at once: {key} is reached");
         }
     }

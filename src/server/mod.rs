@@ -1,6 +1,7 @@
 //! Wiring: a valid configuration becomes listening sockets, Pingora services and a process that leaves in good order.
 
 mod certificates;
+mod kernel;
 mod limits;
 mod listen;
 mod signals;
@@ -123,6 +124,7 @@ impl Bound {
         if let Some(few) = descriptors.filter(|few| *few < limits::FEWEST_DESCRIPTORS) {
             return Err(StartError::Descriptors(few));
         }
+        kernel::look(&kernel::Wants::of(&config));
         let (threads, drain_spec) = (config.threads, config.drain);
         let log = Arc::new(log);
         let certificates = Arc::new(certificates);
@@ -163,6 +165,10 @@ impl Accept for EdgeDoor {
         let Some(client) = self.door.admit(address, listener) else { return };
         let door = Arc::clone(&self.door);
         tokio::spawn(async move { door.serve(socket.into(), client).await });
+    }
+
+    fn turned_away(&self) {
+        self.door.no_descriptor();
     }
 }
 

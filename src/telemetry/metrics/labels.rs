@@ -114,16 +114,19 @@ pub enum ConnectionCap {
     Total,
     /// `limits.connect_rate_per_client`.
     Rate,
+    /// The process's limit of descriptors.
+    Descriptors,
 }
 
 impl Label for ConnectionCap {
-    const EVERY: &'static [Self] = &[Self::Client, Self::Total, Self::Rate];
+    const EVERY: &'static [Self] = &[Self::Client, Self::Total, Self::Rate, Self::Descriptors];
 
     fn value(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Total => "total",
             Self::Rate => "rate",
+            Self::Descriptors => "descriptors",
         }
     }
 }

@@ -132,6 +132,19 @@ impl Client {
         }
     }
 
+    /// The next final response head, or `None` if the connection is closed before it is whole.
+    pub(crate) async fn head_if_any(&mut self) -> Option<Head> {
+        within("a response head, or the end", async {
+            while !self.unread.windows(4).any(|window| window == b"\r\n\r\n") {
+                if let Read::Fin | Read::Reset = self.fill().await {
+                    return None;
+                }
+            }
+            Some(self.head().await)
+        })
+        .await
+    }
+
     /// The next response head, 1xx or final.
     pub(crate) async fn any_head(&mut self) -> Head {
         self.head_to(false).await

@@ -182,7 +182,8 @@ impl Process {
         eventually(&format!("{words:?} in the log"), || self.log().contains(words).then_some(())).await;
     }
 
-    fn is_gone(&mut self) -> bool {
+    /// Whether it has ended.
+    pub(crate) fn is_gone(&mut self) -> bool {
         self.child.try_wait().expect("our own child").is_some()
     }
 }
@@ -213,6 +214,17 @@ impl Starting {
         std::fs::write(&path, text).expect("the configuration can be written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_ssedge"));
         command.args(["run", "--config"]).arg(&path);
+        Self { process: Process::spawn(command), _directory: directory }
+    }
+
+    /// With so few descriptors.
+    fn with_descriptors(descriptors: u32, text: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory for the configuration");
+        let path = directory.path().join("ssedge.yaml");
+        std::fs::write(&path, text).expect("the configuration can be written");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" run --config \"$1\"")]);
+        command.arg(env!("CARGO_BIN_EXE_ssedge")).arg(&path);
         Self { process: Process::spawn(command), _directory: directory }
     }
 
@@ -285,6 +297,12 @@ impl Edge {
         let places =
             format!("listeners: [ {{ address: \"127.0.0.1:0\", {keys} }} ]\nadmin: {{ address: \"127.0.0.1:0\" }}\nthreads: 2\n");
         Starting::with_file(&format!("{places}{yaml}")).ready().await
+    }
+
+    /// In cleartext, as a process that may have so few descriptors.
+    pub(crate) async fn with_descriptors(descriptors: u32, yaml: &str) -> Self {
+        let places = "listeners: [ { address: \"127.0.0.1:0\" } ]\nadmin: { address: \"127.0.0.1:0\" }\nthreads: 2\n";
+        Starting::with_descriptors(descriptors, &format!("{places}{yaml}")).ready().await
     }
 
     /// The address of the first listener.
