@@ -46,6 +46,7 @@ mod real;
 mod redirect_to_https;
 mod regressions;
 mod requests;
+mod rfc9113;
 mod routes;
 mod servers;
 mod soft;

@@ -166,6 +166,8 @@ pub(crate) struct Seen {
     pub(crate) go_aways: Vec<(u32, u32)>,
     /// Pings that are no answers.
     pub(crate) pings: usize,
+    /// What came back in answers to pings.
+    pub(crate) pongs: Vec<Vec<u8>>,
     /// How the peer closed the connection.
     pub(crate) closed: Option<End>,
     /// What cannot be HTTP/2.
@@ -209,7 +211,8 @@ impl Seen {
                 let pairs = pairs.map(|[a, b, c, d, e, f]| (u16::from_be_bytes([*a, *b]), u32::from_be_bytes([*c, *d, *e, *f])));
                 self.settings.get_or_insert(pairs.collect());
             }
-            (PING, _) => self.pings += usize::from(flags & ACK == 0),
+            (PING, _) if flags & ACK != 0 => self.pongs.push(payload.to_vec()),
+            (PING, _) => self.pings += 1,
             (GOAWAY, _) => self.go_aways.push((number(0), number(4))),
             (WINDOW_UPDATE, 0) => self.granted += u64::from(number(0)),
             (_, 0) => self.problems.push(format!("a frame of kind {kind} on no stream")),
