@@ -21,6 +21,7 @@ use crate::message::request_head::{self, RequestHead};
 use crate::message::{HeadEnd, HeadScanner, Refusal, tls_hello};
 use crate::telemetry::TlsHandshake;
 use crate::telemetry::access_log::Asked;
+use crate::telemetry::SilentBefore;
 use crate::tls::alpn;
 use crate::transport::{Socket, Transport};
 
@@ -66,8 +67,10 @@ pub enum After {
 
 /// Why no request came.
 enum NoRequest {
-    /// The client closed or broke off, or was idle for too long, or we are leaving.
+    /// The client closed or broke off, or we are leaving.
     Quiet,
+    /// Nothing came in time.
+    Silent,
     /// It gets this answer.
     Refused(Refusal),
     /// The client speaks HTTP/2: it is the preface of that (RFC 9113 section 3.4).
@@ -98,7 +101,7 @@ impl Door {
         };
         if let Some((socket, ahead)) = http2 {
             let transport = Transport::replaying(socket, ahead).unvectored();
-            http2_door::serve(&self.app, &self.settings, transport, client).await;
+            Box::pin(http2_door::serve(&self.app, &self.settings, transport, client)).await;
         }
     }
 
@@ -111,7 +114,7 @@ impl Door {
             Ok(tls) if tls.protocol().as_deref() == Some(alpn::H2) => Some((Socket::Tls(Box::new(tls)), Bytes::new())),
             Ok(tls) => Box::pin(self.requests(Socket::Tls(Box::new(tls)), Arc::clone(client))).await,
             Err(NoTls::PlainHttp(socket)) => {
-                self.refuse(socket, HTTPS_ONLY, &[], client).await;
+                Box::pin(self.refuse(socket, HTTPS_ONLY, &[], client)).await;
                 None
             }
             Err(NoTls::Failed(error)) => {
@@ -131,51 +134,70 @@ impl Door {
             let (head, head_bytes) = match self.read_head(&mut socket, &mut ahead, first_wait).await {
                 Ok(head) => head,
                 Err(NoRequest::Quiet) => {
-                    farewell(socket).await;
+                    Box::pin(farewell(socket)).await;
+                    return None;
+                }
+                Err(NoRequest::Silent) => {
+                    let before = if is_first { SilentBefore::FirstRequest } else { SilentBefore::NextRequest };
+                    self.app.metrics.connection_silent(before);
+                    Box::pin(farewell(socket)).await;
                     return None;
                 }
                 Err(NoRequest::Http2) if is_first && !socket.is_tls() => return Some((socket, ahead.freeze())),
                 Err(NoRequest::Http2) => {
                     let refusal = if is_first { NOT_AGREED } else { LATE_PREFACE };
-                    self.refuse(socket, refusal, &ahead, &client).await;
+                    Box::pin(self.refuse(socket, refusal, &ahead, &client)).await;
                     return None;
                 }
                 Err(NoRequest::Refused(refusal)) => {
-                    self.refuse(socket, refusal, &ahead, &client).await;
+                    Box::pin(self.refuse(socket, refusal, &ahead, &client)).await;
                     return None;
                 }
             };
             is_first = false;
-            // The session gets the head and nothing behind it: the body is ours to read.
-            let raw = ahead.split_to(head_bytes).freeze();
-            let (transport, shared) = Box::new(Transport::replaying(socket, raw)).share();
-            let mut session = HttpSession::new(transport);
-            // It knows nothing of the body: whether that is whole is not its judgement.
-            session.set_close_on_response_before_downstream_finish(false);
-            // What the door lets through, Pingora's parser takes: a property test of `message` holds them together.
-            match session.read_request().await {
-                Ok(Some(_)) => {}
-                Ok(None) => return None,
-                Err(error) => {
-                    tracing::warn!(client = %client.address, %error, "a request head that we judged clean was refused by the session");
-                    return None;
-                }
-            }
-            let down = Downstream::http1(session, head.version, Arc::clone(&shared));
-            let body = RequestBody::http1(shared, ahead.freeze(), head.framing);
-            let upload = Upload::new(body, head.framing.has_body());
-            match Box::pin(self.app.handle(down, upload, head, client)).await {
+            // A task that waits for a request keeps no room for one.
+            match Box::pin(self.request(socket, ahead, head, head_bytes, client)).await {
                 After::Next(next_socket, next_ahead, same_client) => {
                     (socket, ahead, client) = (next_socket, BytesMut::from(next_ahead), same_client);
                     first_wait = self.settings.keep_alive;
                 }
                 After::Linger(socket, _client) => {
-                    linger(socket).await;
+                    Box::pin(linger(socket)).await;
                     return None;
                 }
                 After::Gone => return None,
             }
         }
+    }
+
+    /// Serves the request whose head is the first `head_bytes` of `ahead`.
+    async fn request(
+        &self,
+        socket: Socket,
+        mut ahead: BytesMut,
+        head: RequestHead,
+        head_bytes: usize,
+        client: Arc<Client>,
+    ) -> After {
+        // The session gets the head and nothing behind it: the body is ours to read.
+        let raw = ahead.split_to(head_bytes).freeze();
+        let (transport, shared) = Box::new(Transport::replaying(socket, raw)).share();
+        let mut session = HttpSession::new(transport);
+        // It knows nothing of the body: whether that is whole is not its judgement.
+        session.set_close_on_response_before_downstream_finish(false);
+        // What the door lets through, Pingora's parser takes: a property test of `message` holds them together.
+        match session.read_request().await {
+            Ok(Some(_)) => {}
+            Ok(None) => return After::Gone,
+            Err(error) => {
+                tracing::warn!(client = %client.address, %error, "a request head that we judged clean was refused by the session");
+                return After::Gone;
+            }
+        }
+        let down = Downstream::http1(session, head.version, Arc::clone(&shared));
+        let body = RequestBody::http1(shared, ahead.freeze(), head.framing);
+        let upload = Upload::new(body, head.framing.has_body());
+        self.app.handle(down, upload, head, client).await
     }
 
     /// Reads and judges the next head, and says how long it is. It stays in `ahead`, with whatever came after it.
@@ -191,7 +213,8 @@ impl Door {
                 biased;
                 begun = tokio::time::timeout(first_wait, first_bytes(socket, ahead)) => match begun {
                     Ok(Ok(n)) if n > 0 => {}
-                    Ok(_) | Err(_) => return Err(NoRequest::Quiet),
+                    Ok(_) => return Err(NoRequest::Quiet),
+                    Err(_) => return Err(NoRequest::Silent),
                 },
                 () = self.app.drain.draining() => return Err(NoRequest::Quiet),
             }

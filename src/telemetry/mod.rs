@@ -10,7 +10,7 @@ mod summary;
 pub use access_log::AccessLog;
 pub use metrics::{
     ConnectionCap, ConnectionKind, DelaySampler, HeartbeatFrame, Http2End, Labels, Metrics, OpenConnection, OpenStream,
-    ProxyHeaderFault, RouteMetrics, ServerState, StatusClass, StreamCap, TlsHandshake, UpstreamMetrics,
+    ProxyHeaderFault, RouteMetrics, ServerState, SilentBefore, StatusClass, StreamCap, TlsHandshake, UpstreamMetrics,
 };
 pub use seldom::Seldom;
 pub use summary::Ends;

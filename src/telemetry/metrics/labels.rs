@@ -154,6 +154,26 @@ impl Label for ProxyHeaderFault {
     }
 }
 
+/// What a connection was closed before because nothing came in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SilentBefore {
+    /// Since it was accepted, or since its TLS stands.
+    FirstRequest,
+    /// Since the request before.
+    NextRequest,
+}
+
+impl Label for SilentBefore {
+    const EVERY: &'static [Self] = &[Self::FirstRequest, Self::NextRequest];
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::FirstRequest => "first_request",
+            Self::NextRequest => "next_request",
+        }
+    }
+}
+
 /// How a TLS handshake with a client ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsHandshake {

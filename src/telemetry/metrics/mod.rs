@@ -15,7 +15,9 @@ use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
 
 pub use delay::DelaySampler;
 pub use http2_end::Http2End;
-pub use labels::{ConnectionCap, ConnectionKind, HeartbeatFrame, ProxyHeaderFault, StatusClass, StreamCap, TlsHandshake};
+pub use labels::{
+    ConnectionCap, ConnectionKind, HeartbeatFrame, ProxyHeaderFault, SilentBefore, StatusClass, StreamCap, TlsHandshake,
+};
 pub use route::{OpenStream, RouteMetrics};
 pub use upstream::{ServerState, UpstreamMetrics};
 
@@ -47,6 +49,7 @@ pub struct Metrics {
     connections_open: IntGauge,
     connections_accepted: IntCounter,
     connections_refused: CounterPer<ConnectionCap>,
+    connections_silent: CounterPer<SilentBefore>,
     tls_handshakes: CounterPer<TlsHandshake>,
     http2_ended: CounterPer<Http2End>,
     proxy_header_faults: CounterPer<ProxyHeaderFault>,
@@ -73,6 +76,12 @@ impl Metrics {
             "Connections closed at once, by the cap that was met.",
             &["cap"],
         )?;
+        let silent = counters(
+            &registry,
+            "ssedge_connections_silent_total",
+            "Connections from clients closed because nothing came in time, by what should have come.",
+            &["before"],
+        )?;
         let handshakes =
             counters(&registry, "ssedge_tls_handshakes_total", "TLS handshakes with clients, by how they ended.", &["result"])?;
         let http2_ended = counters(
@@ -94,6 +103,7 @@ impl Metrics {
             connections_open: gauge(&registry, "ssedge_connections_open", "Connections from clients open now.")?,
             connections_accepted: counter(&registry, "ssedge_connections_accepted_total", "Connections from clients accepted.")?,
             connections_refused: CounterPer::new(|cap| refused.with_label_values(&[cap])),
+            connections_silent: CounterPer::new(|before| silent.with_label_values(&[before])),
             tls_handshakes: CounterPer::new(|result| handshakes.with_label_values(&[result])),
             http2_ended: CounterPer::new(|reason| http2_ended.with_label_values(&[reason])),
             proxy_header_faults: CounterPer::new(|reason| faults.with_label_values(&[reason])),
@@ -129,6 +139,11 @@ impl Metrics {
     /// A connection from a client was closed at once.
     pub fn connection_refused(&self, cap: ConnectionCap) {
         self.connections_refused.inc(cap);
+    }
+
+    /// A connection from a client was closed because nothing came in time.
+    pub fn connection_silent(&self, before: SilentBefore) {
+        self.connections_silent.inc(before);
     }
 
     /// A TLS handshake with a client is over.

@@ -91,6 +91,8 @@ fn the_table_in_the_readme_names_every_value_of_an_enum() {
     named::<ConnectionCap>("ssedge_connections_refused_total");
     named::<Http2End>("ssedge_http2_connections_ended_total");
     named::<ProxyHeaderFault>("ssedge_proxy_header_faults_total");
+    named::<SilentBefore>("ssedge_connections_silent_total");
+    named::<TlsHandshake>("ssedge_tls_handshakes_total");
     named::<ConnectionKind>("ssedge_upstream_connections_total");
 }
 
@@ -118,6 +120,7 @@ fn every_series_but_those_of_servers_is_there_before_the_first_request() {
         "ssedge_soft_errors_total{route=\"1\",status=\"502\"} 0",
         "ssedge_connections_refused_total{cap=\"client\"} 0",
         "ssedge_http2_connections_ended_total{reason=\"reset_flood\"} 0",
+        "ssedge_connections_silent_total{before=\"first_request\"} 0",
         "ssedge_access_log_lines_dropped_total 0",
         "ssedge_config_info{config=\"f00d\"} 1",
     ] {
