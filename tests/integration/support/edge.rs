@@ -305,6 +305,11 @@ impl Edge {
         Starting::with_descriptors(descriptors, &format!("{places}{yaml}")).ready().await
     }
 
+    /// With a configuration that says all, listeners too.
+    pub(crate) async fn of_whole(yaml: &str) -> Self {
+        Starting::with_file(yaml).ready().await
+    }
+
     /// The address of the first listener.
     pub(crate) fn address(&self) -> SocketAddr {
         self.listeners[0]
@@ -375,8 +380,17 @@ impl Edge {
 
     /// Resident memory, in bytes.
     pub(crate) fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory that it ever had, in bytes: no peak between two looks is missed.
+    pub(crate) fn most_resident(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process().id())).expect("the process lives");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells the resident memory");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux tells the memory");
         let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
         kib * 1024
     }

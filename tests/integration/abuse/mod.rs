@@ -1,0 +1,13 @@
+//! Abuse, and those who are served beside it. Each test has one abuser, bounded in number and time, and four well-behaved event streams:
+//! HTTP/1.1 and HTTP/2, in cleartext and over TLS ([`scene`]). The process keeps its memory within a bound that the test argues, does
+//! not panic, names in its metrics or its log how the abuse ended, and the streams beside it lose nothing and wait for nothing.
+//!
+//! | module | the abuse |
+//! |---|---|
+//! | [`heads`] | clients that say nothing, heads that dribble, heads without an end |
+
+mod heads;
+mod scene;
+
+/// One MiB.
+const MIB: u64 = 1 << 20;
