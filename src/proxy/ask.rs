@@ -100,7 +100,8 @@ impl Exchange<'_> {
             let picked = match upstream.pick(&wanted, clock::now()) {
                 // Perhaps only because its names are being looked up for the first time.
                 None if tried.is_empty() => {
-                    let _ = tokio::time::timeout(self.route.timeouts.connect, upstream.settled()).await;
+                    let settled = tokio::time::timeout(self.route.timeouts.connect, upstream.settled());
+                    let _ = unless_gone(down, upload, settled).await?;
                     upstream.pick(&wanted, clock::now())
                 }
                 picked => picked,
@@ -108,7 +109,7 @@ impl Exchange<'_> {
             let Some(server) = picked else { break };
             record.asks(&server);
             let busy = server.busy();
-            let carrier = match self.connect(&server, record, sent_before).await {
+            let carrier = match unless_gone(down, upload, self.connect(&server, record, sent_before)).await? {
                 Ok(carrier) => carrier,
                 Err(error) => {
                     failed = Some(unreachable(&error));
@@ -121,7 +122,7 @@ impl Exchange<'_> {
             let answered = match self.ask_on(down, upload, carrier, &head, busy, question).await {
                 Err(failure) if self.may_repeat(&failure, upload, reused) => {
                     sent_before = true;
-                    match self.connect(&server, record, true).await {
+                    match unless_gone(down, upload, self.connect(&server, record, true)).await? {
                         Ok(fresh) => self.ask_on(down, upload, fresh, &head, server.busy(), question).await,
                         // It restarts, most likely.
                         Err(error) => {
@@ -323,6 +324,16 @@ impl Exchange<'_> {
         }
         response::strip_hop_by_hop(&mut header);
         down.informational(header).await.map_err(|_| Failure::ClientGone)
+    }
+}
+
+/// Does `work`, for as long as the client waits for it.
+async fn unless_gone<T>(down: &mut Downstream, upload: &mut Upload, work: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        () = upload.left() => Err(Failure::ClientGone),
+        () = down.gone() => Err(Failure::ClientGone),
     }
 }
 

@@ -19,9 +19,9 @@ use super::{http2_door, reject, tls_door};
 use crate::clock;
 use crate::message::request_head::{self, RequestHead};
 use crate::message::{HeadEnd, HeadScanner, Refusal, tls_hello};
+use crate::telemetry::SilentBefore;
 use crate::telemetry::TlsHandshake;
 use crate::telemetry::access_log::Asked;
-use crate::telemetry::SilentBefore;
 use crate::tls::alpn;
 use crate::transport::{Socket, Transport};
 

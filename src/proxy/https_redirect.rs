@@ -46,7 +46,7 @@ impl App {
         let keeps = keep_alive && !request.framing.has_body();
         let (status, reason, answered) = match location {
             Some(location) => (308, "redirected to HTTPS", reject::redirect(&mut down, 308, &location, keeps).await),
-            None => (400, NO_HOST, reject::answer(&mut down, 400, Some(NO_HOST), None, keeps).await),
+            None => (400, NO_HOST, reject::answer(&mut down, 400, Some(NO_HOST), keeps).await),
         };
         let head = down.head();
         let host = head.headers.get(HOST).map(|host| host.as_bytes());

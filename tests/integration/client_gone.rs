@@ -4,6 +4,7 @@
 use h2::Reason;
 
 use crate::support::hops::EVERY_HOP;
+use crate::support::nowhere::Deaf;
 use crate::support::{Client, Edge, End, GET, Http2Client, Http2Script, Origin, SUBSCRIBE, Script, Server, Version, eventually};
 
 const HALF: &str = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 8\r\n\r\nhalf";
@@ -51,6 +52,22 @@ async fn who_leaves_before_the_answer_leaves_the_server_and_a_499() {
         }
         gave_up(&edge, requests.len()).await;
     }
+}
+
+/// The server neither accepts nor refuses: nobody is kept waiting for it who does not wait.
+#[tokio::test]
+async fn who_leaves_while_a_server_is_being_connected_leaves_a_499() {
+    let deaf = Deaf::new();
+    let edge = Edge::with().timeout("connect", "10m").plain_start(deaf.address()).await;
+    let mut client = Client::send_to(edge.address(), GET).await;
+    edge.metric_becomes("ssedge_server_requests", "", 1.0).await;
+    client.send_last(b"").await;
+    gave_up(&edge, 1).await;
+    let mut client = Http2Client::connect(edge.address()).await;
+    let mut stream = client.send(GET).await;
+    edge.metric_becomes("ssedge_server_requests", "", 1.0).await;
+    stream.reset(Reason::CANCEL);
+    gave_up(&edge, 2).await;
 }
 
 #[tokio::test]

@@ -37,6 +37,7 @@ export async function startSession() {
       'host-resolver-rules=MAP *.test 127.0.0.1'],
   };
   const base = `http://127.0.0.1:${await driverPort(startDriver())}/session`;
-  const capabilities = { alwaysMatch: { browserName: 'chrome', 'goog:chromeOptions': browser } };
+  // The authority of the tests is not one that the machine knows.
+  const capabilities = { alwaysMatch: { browserName: 'chrome', acceptInsecureCerts: true, 'goog:chromeOptions': browser } };
   return `${base}/${(await command(base, { capabilities })).sessionId}`;
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::tool::{Tool, browser, curl, must_have, node};
 use crate::support::nowhere::Refusing;
-use crate::support::{Edge, Origin, Script};
+use crate::support::{Edge, Origin, Script, tls};
 
 const BUSY: &str = "503 Service Unavailable";
 
@@ -25,13 +25,16 @@ impl Pages {
 
     /// ssedge before `server`, with a route for the page beside the one for everything, which has `keys`.
     async fn edge(&self, server: impl ToString, keys: &str) -> Edge {
-        Edge::of(&format!(
+        Edge::of(&self.file(server, keys)).await
+    }
+
+    fn file(&self, server: impl ToString, keys: &str) -> String {
+        format!(
             "upstreams: {{ app: {{ servers: [ \"{}\" ] }}, page: {{ servers: [ \"127.0.0.1:{}\" ] }} }}\n\
              routes:\n  - {{ match: {{ path_prefix: /page }}, upstream: page }}\n  - {{ upstream: app{keys} }}\n",
             server.to_string(),
             self.page
-        ))
-        .await
+        )
     }
 
     /// Opens the page of `origin`, which opens `url`; what it says, a line each.
@@ -123,6 +126,23 @@ async fn a_page_survives_a_server_that_is_away_killed_and_busy() {
         assert_eq!(server.request_head(2).await.head.get("last-event-id"), Some("1"));
         assert_eq!(edge.metric("ssedge_requests_total", "class=\"5xx\"").await, 0.0);
     }
+}
+
+/// Over HTTP/1.1 a browser opens six connections to a host, and the seventh stream would wait for ever.
+#[tokio::test]
+#[ignore = "needs node, curl and Chromium: run by .ci/run"]
+async fn more_than_six_streams_of_one_host_are_open_at_once_over_tls() {
+    let pages = Pages::start().await;
+    let server = Origin::start(one(1, "it is there", "")).await;
+    let edge = Edge::listening(&format!("tls: {{ {} }}", tls::listener()), &pages.file(server.address(), "")).await;
+    let origin = format!("https://{}", edge.real[0]);
+    let mut open: Vec<_> = (0..8).map(|_| pages.open(&origin, "/events", &[EVENT_SOURCE])).collect();
+    for page in &mut open {
+        assert_eq!(event(page).await, message(1, "it is there"));
+    }
+    assert_eq!(edge.metric("ssedge_streams_open", "").await, 8.0);
+    assert_eq!(server.request_head(0).await.head.get("x-forwarded-proto"), Some("https"));
+    assert!(edge.metric("ssedge_tls_handshakes_total", "result=\"done\"").await < 6.0);
 }
 
 /// Without soft answers: one error, and the page is frozen. What the test above shows is no courtesy of the browser.
