@@ -5,6 +5,7 @@
 
 mod host;
 pub mod path;
+mod redirect;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::client_id::ClientPolicy;
 use crate::stream::StreamPolicy;
 use crate::upstream::UpstreamSpec;
 
+pub use redirect::{BadTarget, REDIRECT_STATUSES, Redirect, RedirectTarget};
+
 /// One entry of `routes`, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
@@ -26,8 +29,8 @@ pub struct Route {
     pub position: usize,
     /// Which requests it takes.
     pub matcher: RouteMatch,
-    /// Where its requests go.
-    pub upstream: Arc<UpstreamSpec>,
+    /// What becomes of its requests. All that follows concerns those that go to an upstream.
+    pub action: Action,
     /// Protocols that may be upgraded to (RFC 9110 section 7.8), in lower case and without version; never `h2c`. Empty for none.
     pub upgrades: Arc<[Box<str>]>,
     /// How its event streams are treated.
@@ -40,6 +43,26 @@ pub struct Route {
     pub caps: CapsPolicy,
     /// How its clients are told apart.
     pub client: ClientPolicy,
+}
+
+/// What becomes of the requests of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// They go to this upstream.
+    Forward(Arc<UpstreamSpec>),
+    /// Their clients are sent elsewhere.
+    Redirect(Redirect),
+}
+
+impl Action {
+    /// The upstream that requests go to, if they go to any.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&Arc<UpstreamSpec>> {
+        match self {
+            Self::Forward(upstream) => Some(upstream),
+            Self::Redirect(_) => None,
+        }
+    }
 }
 
 /// Deadlines of one exchange.

@@ -11,7 +11,7 @@ use super::words::{BALANCES, BalanceWord, FORMATS, FORWARDED, FRAMES, LEVELS, OV
 use super::{AccessLog, Config};
 use crate::affinity::StickyPolicy;
 use crate::client_id::ClientSource;
-use crate::route::{PathPattern, Route, RouteMatch};
+use crate::route::{Action, PathPattern, Route, RouteMatch};
 use crate::stream::{HeartbeatPolicy, MaxAge};
 use crate::upstream::{Balance, HashOn, HealthCheck, HealthSpec, Http2Spec, Protocol, ServerSpec, UpstreamSpec};
 use yaml::Yaml;
@@ -145,10 +145,21 @@ fn health(health: &HealthSpec) -> Yaml {
 }
 
 fn route(route: &Route) -> Yaml {
+    let matcher = ("match", matcher(&route.matcher));
+    match &route.action {
+        Action::Forward(upstream) => forward(matcher, upstream, route),
+        Action::Redirect(redirect) => {
+            let redirect = Yaml::map([("to", Yaml::text(&redirect.to)), ("status", Yaml::word(redirect.status))]);
+            Yaml::map([matcher, ("redirect", redirect)])
+        }
+    }
+}
+
+fn forward(matcher: (&'static str, Yaml), upstream: &UpstreamSpec, route: &Route) -> Yaml {
     let timeouts = &route.timeouts;
     Yaml::map([
-        ("match", matcher(&route.matcher)),
-        ("upstream", Yaml::text(&route.upstream.name)),
+        matcher,
+        ("upstream", Yaml::text(&upstream.name)),
         ("upgrades", Yaml::list(route.upgrades.iter().map(Yaml::text))),
         (
             "timeouts",

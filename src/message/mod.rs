@@ -79,6 +79,12 @@ impl Version {
     }
 }
 
+/// Whether `text` is a host with or without a port, as a `Host` field may have it: no userinfo, no escapes, no empty port.
+#[must_use]
+pub fn is_authority(text: &[u8]) -> bool {
+    request_line::authority(text).is_ok()
+}
+
 /// How the property tests of this module run: failures are kept where every checkout finds them.
 #[cfg(test)]
 fn proptest_config(regressions: &'static str) -> proptest::test_runner::Config {

@@ -12,6 +12,7 @@ use super::door::After;
 use super::downstream::Downstream;
 use super::exchange::Exchange;
 use super::record::{Client, Request, RequestRecord};
+use super::redirect::Moved;
 use super::reject;
 use super::upload::Upload;
 use crate::admission::Admission;
@@ -21,7 +22,7 @@ use crate::clock;
 use crate::drain::Drain;
 use crate::message::RequestHead;
 use crate::message::forwarded::{ClientHop, ForwardedPolicy};
-use crate::route::RouteTable;
+use crate::route::{Redirect, RouteTable};
 use crate::telemetry::access_log::{AccessLog, Asked, RequestLine};
 use crate::telemetry::{Metrics, RouteMetrics, StatusClass, UpstreamMetrics};
 use crate::upstream::Upstream;
@@ -49,7 +50,25 @@ pub struct App {
 
 /// What belongs to one route and is made once.
 #[derive(Debug)]
-pub struct RouteContext {
+pub enum RouteContext {
+    /// Its requests go to an upstream.
+    Forward(ForwardContext),
+    /// They are sent elsewhere.
+    Redirect(Redirect, Arc<RouteMetrics>),
+}
+
+impl RouteContext {
+    fn metrics(&self) -> &Arc<RouteMetrics> {
+        match self {
+            Self::Forward(forward) => &forward.metrics,
+            Self::Redirect(_, metrics) => metrics,
+        }
+    }
+}
+
+/// What belongs to one route to an upstream.
+#[derive(Debug)]
+pub struct ForwardContext {
     /// Its upstream, at work.
     pub upstream: Arc<Upstream>,
     /// Seals and opens its pins.
@@ -80,11 +99,19 @@ impl App {
             host: host.map(Bytes::copy_from_slice),
             path: head.uri.path().as_bytes().into(),
             route: Arc::clone(&route.name),
-            upstream: Arc::clone(&route.upstream.name),
+            upstream: route.action.upstream().map(|upstream| Arc::clone(&upstream.name)),
         };
-        let record = RequestRecord::new(asked, Arc::clone(&self.log), Arc::clone(&context.metrics), started);
-        let exchange = Exchange { app: self, route, context, request: &request, client: address, keep_alive };
-        exchange.run(down, upload, client, record).await
+        let record = RequestRecord::new(asked, Arc::clone(&self.log), Arc::clone(context.metrics()), started);
+        match context {
+            RouteContext::Forward(context) => {
+                let exchange = Exchange { app: self, route, context, request: &request, client: address, keep_alive };
+                exchange.run(down, upload, client, record).await
+            }
+            RouteContext::Redirect(redirect, _) => {
+                let moved = Moved { route, redirect, request: &request, keep_alive };
+                moved.answer(down, upload, client, record).await
+            }
+        }
     }
 
     /// What a server is told of this client.

@@ -177,7 +177,7 @@ impl Exchange<'_> {
 
     /// What `balance: hash` goes by.
     fn hash_key(&self, down: &Downstream) -> Option<Vec<u8>> {
-        let Balance::Hash(on) = &self.route.upstream.balance else { return None };
+        let Balance::Hash(on) = &self.context.upstream.spec().balance else { return None };
         let head = down.head();
         let found = match on {
             HashOn::Client => None,

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::app::{App, RouteContext, leave};
+use super::app::{App, ForwardContext, leave};
 use super::ask::{Failure, Question};
 use super::door::After;
 use super::downstream::Downstream;
@@ -27,7 +27,7 @@ pub struct Exchange<'a> {
     /// The route it takes.
     pub route: &'a Route,
     /// What belongs to that route.
-    pub context: &'a RouteContext,
+    pub context: &'a ForwardContext,
     /// What the door judged.
     pub request: &'a RequestHead,
     /// Who asks, behind trusted proxies.
@@ -53,7 +53,7 @@ impl Exchange<'_> {
             Ok(permit) => permit,
             Err(refusal) => return self.over_cap(down, upload, client, record, refusal).await,
         };
-        let may_upgrade = self.route.upstream.protocol == Protocol::Http1;
+        let may_upgrade = self.context.upstream.spec().protocol == Protocol::Http1;
         let upgrade = may_upgrade.then(|| upgrade::asked(&down.head().headers, self.request, &self.route.upgrades)).flatten();
         let question = Question { peer: client.address.ip().to_canonical(), stream_intent, upgrade: upgrade.as_ref() };
         let failure = match self.ask(&mut down, &mut upload, &mut record, &question).await {

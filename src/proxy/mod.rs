@@ -22,6 +22,7 @@
 //! | [`relay`] | one event stream |
 //! | `tunnel` | a connection that switched protocols |
 //! | `http2_write`, `http2_turns` | writing to a stream within its window; what of it is on the wire |
+//! | `redirect` | a request that is sent elsewhere |
 //! | [`reject`] | the answers that we give ourselves |
 //! | [`record`] | gauges, counters and log lines of connections and streams |
 
@@ -36,6 +37,7 @@ mod http2_door;
 mod http2_turns;
 mod http2_write;
 pub mod record;
+mod redirect;
 pub mod reject;
 pub mod relay;
 mod request_body;
@@ -44,5 +46,5 @@ mod stream;
 mod tunnel;
 mod upload;
 
-pub use app::{App, RouteContext};
+pub use app::{App, ForwardContext, RouteContext};
 pub use door::{Door, DoorSettings};

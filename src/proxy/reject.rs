@@ -2,7 +2,8 @@
 //! tells a client about the servers behind us.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderValue, Method};
 use pingora::http::ResponseHeader;
 
 use super::downstream::{Body, Downstream, Gone};
@@ -51,8 +52,27 @@ pub fn raw(status: u16, reason: &str) -> Vec<u8> {
 pub async fn answer(down: &mut Downstream, status: u16, reason: Option<&str>, keeps: bool) -> Result<(), Gone> {
     let body = Bytes::from(body(status, reason));
     let head = head(status, body.len()).map_err(|_| Gone)?;
-    down.write_head(head, Body::Framed, keeps).await?;
-    down.write_body(body).await?;
+    send(down, head, body, keeps).await
+}
+
+/// Sends the client to `location` with `status`, one of 3xx.
+///
+/// # Errors
+/// When the client does not take it.
+pub async fn redirect(down: &mut Downstream, status: u16, location: HeaderValue, keeps: bool) -> Result<(), Gone> {
+    let mut head = ResponseHeader::build(status, Some(4)).map_err(|_| Gone)?;
+    let fields = head.insert_header(LOCATION, location).and_then(|()| head.insert_header(CONTENT_LENGTH, 0));
+    fields.map_err(|_| Gone)?;
+    send(down, head, Bytes::new(), keeps).await
+}
+
+async fn send(down: &mut Downstream, head: ResponseHeader, body: Bytes, keeps: bool) -> Result<(), Gone> {
+    if body.is_empty() || down.head().method == Method::HEAD {
+        down.write_head(head, Body::None, keeps).await?;
+    } else {
+        down.write_head(head, Body::Framed, keeps).await?;
+        down.write_body(body).await?;
+    }
     down.finish(None).await
 }
 

@@ -48,7 +48,15 @@ pub(super) fn split(target: &[u8]) -> (Option<&[u8]>, &[u8]) {
     (authority, path)
 }
 
-fn after_scheme(target: &[u8]) -> Option<&[u8]> {
+/// The path of a request target as it was spelled, and its query with the `?`; empty if it has none.
+pub(super) fn path_and_query(target: &[u8]) -> (&[u8], &[u8]) {
+    let (_, path) = split(target);
+    let query = target.iter().position(|&byte| byte == b'?').map_or(&[][..], |at| &target[at..]);
+    (path, query)
+}
+
+/// What follows `http://` or `https://`, in any case.
+pub(super) fn after_scheme(target: &[u8]) -> Option<&[u8]> {
     [&b"http://"[..], b"https://"].into_iter().find_map(|scheme| {
         let (start, rest) = target.split_at_checked(scheme.len())?;
         start.eq_ignore_ascii_case(scheme).then_some(rest)

@@ -136,8 +136,16 @@ fn the_reference_shows_the_defaults_of_what_is_off() {
     let text = fs::read_to_string(root().join("conf/reference.yaml")).unwrap();
     let is_key =
         |line: &str| line.trim_start().strip_prefix('#').is_some_and(|rest| rest.starts_with(|l: char| l.is_ascii_lowercase()));
-    // Comments after a value mark examples and what excludes another key.
-    let kept = text.lines().filter(|line| !(is_key(line) && line.contains(" # ")) || line.contains("path: /healthz"));
+    // Comments after a value mark examples and what excludes another key, with all below it.
+    let column = |line: &str| line.len() - line.trim_start().len();
+    let mut left_out: Option<usize> = None;
+    let kept = text.lines().filter(|line| {
+        let inside = left_out.is_some_and(|above| column(line) > above);
+        if is_key(line) && !inside {
+            left_out = (line.contains(" # ") && !line.contains("path: /healthz")).then(|| column(line));
+        }
+        !is_key(line) || left_out.is_none()
+    });
     let on: Vec<_> = kept.map(|line| if is_key(line) { line.replacen('#', "", 1) } else { line.to_owned() }).collect();
     let on = on.join("\n").replace("SSEDGE_STICKY_SECRET", "TEST_SECRET");
     let on = on.replace("protocol: http1", "protocol: h2c"); // Without it, `h2` may not be there.

@@ -32,6 +32,7 @@ mod keys;
 mod pins;
 mod proof;
 mod real;
+mod redirects;
 mod regressions;
 mod requests;
 mod routes;

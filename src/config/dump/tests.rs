@@ -44,6 +44,7 @@ routes:
     caps: { streams_per_client: 1, streams: 2, client: cookie:c, ipv6_prefix: 48 }
   - { match: { path_prefix: /y }, upstream: app, heartbeat: off }
   - { match: { methods: [ PUT ] }, upstream: "null", sticky: { cookie: d, secrets: [ "SECRET" ], domain: example.com } }
+  - { match: { path: /old }, redirect: { to: "/new{query}", status: 301 } }
   - { upstream: h, upgrades: [], caps: { client: "header:X-User" } }
 "#;
 

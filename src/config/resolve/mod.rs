@@ -4,6 +4,7 @@
 //! in so that the rest is still looked at; such a `Config` never leaves [`super::load()`], because the problem was reported. Unknown
 //! keys and wrong forms were reported by [`super::schema`] and are passed over here.
 
+mod actions;
 mod clients;
 mod leaf;
 mod listeners;

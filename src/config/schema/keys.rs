@@ -111,7 +111,8 @@ const EJECTION: &[Key] =
 
 const ROUTE: &[Key] = &[
     key("match", Form::Section(MATCH), "{ path_prefix: /events }"),
-    required("upstream", TEXT, "app"),
+    key("upstream", TEXT, "app"),
+    key("redirect", Form::Switch(REDIRECT), "{ to: \"https://example.com{uri}\" }"),
     key("upgrades", Form::List(&TEXT), "[ websocket ]"),
     key("timeouts", Form::Section(ROUTE_TIMEOUTS), "{ response_head: 300s }"),
     key("heartbeat", Form::Switch(HEARTBEAT), "{ interval: 15s }"),
@@ -121,7 +122,6 @@ const ROUTE: &[Key] = &[
     key("sticky", Form::Switch(STICKY), "{ cookie: ssedge, secrets: [ \"${SSEDGE_STICKY_SECRET}\" ] }"),
     key("caps", Form::Switch(CAPS), "{ streams_per_client: 6 }"),
     // edge
-    later("redirect"),
     later("rewrite"),
     later("host"),
     later("request_headers"),
@@ -142,6 +142,9 @@ const MATCH: &[Key] = &[
     key("path_prefix", TEXT, "/events"),
     key("methods", Form::List(&TEXT), "[ GET ]"),
 ];
+
+const REDIRECT: &[Key] =
+    &[required("to", TEXT, "\"https://example.com{uri}\""), key("status", Form::Value(Type::Number(301, 308)), "308")];
 
 const ROUTE_TIMEOUTS: &[Key] =
     &[key("response_head", DURATION, "300s"), key("response_body_idle", DURATION, "300s"), key("write_stall", DURATION, "60s")];

@@ -134,7 +134,7 @@ fn a_key_that_the_tables_call_required_is_missed() {
         ("listeners: [ {} ]", "listeners[].address"),
         ("upstreams: { app: {} }", "upstreams.NAME.servers"),
         ("upstreams: { app: { servers: [ {} ] } }", "upstreams.NAME.servers[].address"),
-        ("routes: [ {} ]", "routes[].upstream"),
+        ("routes: [ { redirect: {} } ]", "routes[].redirect.to"),
         ("routes: [ { max_age: {} } ]", "routes[].max_age.after"),
         ("routes: [ { sticky: {} } ]", "routes[].sticky.cookie"),
         ("routes: [ { sticky: {} } ]", "routes[].sticky.secrets"),
