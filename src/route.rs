@@ -6,6 +6,7 @@
 mod host;
 pub mod path;
 mod redirect;
+mod rewrite;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::stream::StreamPolicy;
 use crate::upstream::UpstreamSpec;
 
 pub use redirect::{BadTarget, REDIRECT_STATUSES, Redirect, RedirectTarget};
+pub use rewrite::Rewrite;
 
 /// One entry of `routes`, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct Route {
     pub position: usize,
     /// Which requests it takes.
     pub matcher: RouteMatch,
+    /// Another path for what becomes of its requests.
+    pub rewrite: Option<Rewrite>,
     /// What becomes of its requests. All that follows concerns those that go to an upstream.
     pub action: Action,
     /// Protocols that may be upgraded to (RFC 9110 section 7.8), in lower case and without version; never `h2c`. Empty for none.

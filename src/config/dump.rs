@@ -150,7 +150,7 @@ fn route(route: &Route) -> Yaml {
         Action::Forward(upstream) => forward(matcher, upstream, route),
         Action::Redirect(redirect) => {
             let redirect = Yaml::map([("to", Yaml::text(&redirect.to)), ("status", Yaml::word(redirect.status))]);
-            Yaml::map([matcher, ("redirect", redirect)])
+            Yaml::map([matcher, ("redirect", redirect), ("rewrite", rewrite(route))])
         }
     }
 }
@@ -160,6 +160,7 @@ fn forward(matcher: (&'static str, Yaml), upstream: &UpstreamSpec, route: &Route
     Yaml::map([
         matcher,
         ("upstream", Yaml::text(&upstream.name)),
+        ("rewrite", rewrite(route)),
         ("upgrades", Yaml::list(route.upgrades.iter().map(Yaml::text))),
         (
             "timeouts",
@@ -176,6 +177,12 @@ fn forward(matcher: (&'static str, Yaml), upstream: &UpstreamSpec, route: &Route
         ("sticky", route.sticky.as_ref().map_or_else(Yaml::off, sticky)),
         ("caps", caps(route)),
     ])
+}
+
+fn rewrite(route: &Route) -> Yaml {
+    let rewrite = route.rewrite.iter();
+    let prefixes = rewrite.flat_map(|rewrite| [("strip_prefix", &rewrite.strip_prefix), ("add_prefix", &rewrite.add_prefix)]);
+    Yaml::map(prefixes.filter_map(|(key, prefix)| Some((key, Yaml::text(prefix.as_ref()?)))))
 }
 
 /// Without the keys that narrow nothing: what takes all has no other spelling.

@@ -215,6 +215,10 @@ impl Exchange<'_> {
         };
         let options = BuildOptions { default_host: server.host(), accept };
         let mut head = request::build(down.head(), self.request.framing, options).map_err(unbuildable)?;
+        if let Some(rewrite) = &self.route.rewrite {
+            let target = rewrite.apply(head.raw_path()).into_owned();
+            head.set_raw_path(&target).map_err(|_| Failure::Client(414, "the rewritten target is too long"))?;
+        }
         let hop = self.app.hop(question.peer, self.client, down.head());
         forwarded::apply(&mut head, self.app.forwarded, &hop)
             .map_err(|_| Failure::Client(400, "no request can be built from it"))?;

@@ -1,5 +1,6 @@
 //! A request that is sent elsewhere: the answer is known from its head, and no server hears of it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::app::leave;
@@ -35,7 +36,9 @@ impl Moved<'_> {
     ) -> After {
         down.set_write_stall(self.route.timeouts.write_stall);
         let keeps = self.keep_alive && !self.request.framing.has_body();
-        let location = self.redirect.to.location(down.head().raw_path());
+        let target = down.head().raw_path();
+        let target = self.route.rewrite.as_ref().map_or(Cow::Borrowed(target), |rewrite| rewrite.apply(target));
+        let location = self.redirect.to.location(&target);
         let answered = match location {
             Ok(location) => {
                 record.over(self.redirect.status, Outcome::Whole);

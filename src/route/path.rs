@@ -132,6 +132,30 @@ fn without_dot_segments(path: &[u8]) -> Vec<u8> {
     kept
 }
 
+/// What a segment does to the path before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// `.`
+    Stay,
+    /// `..`
+    Up,
+    /// Any other, the empty one too.
+    Down,
+}
+
+/// Reads one segment, whose dots may be escaped.
+pub(super) fn step(segment: &[u8]) -> Step {
+    // `%2e%2e` is the longest dot segment.
+    if segment.len() > 6 || !segment.starts_with(b".") && !segment.starts_with(b"%") {
+        return Step::Down;
+    }
+    match &*with_normal_escapes(segment) {
+        b"." => Step::Stay,
+        b".." => Step::Up,
+        _ => Step::Down,
+    }
+}
+
 /// The byte that the two hexadecimal digits at the start of `text` stand for.
 fn escaped(text: &[u8]) -> Option<u8> {
     let [high, low, ..] = *text else { return None };

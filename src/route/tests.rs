@@ -37,6 +37,7 @@ fn table(matchers: Vec<RouteMatch>) -> RouteTable {
         name: position.to_string().into(),
         position,
         matcher,
+        rewrite: None,
         action: Action::Forward(Arc::clone(&upstream)),
         upgrades: Arc::default(),
         stream: Arc::clone(&stream),

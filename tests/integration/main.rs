@@ -35,6 +35,7 @@ mod real;
 mod redirects;
 mod regressions;
 mod requests;
+mod rewrites;
 mod routes;
 mod servers;
 mod streaming;

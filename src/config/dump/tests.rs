@@ -34,6 +34,7 @@ upstreams:
 routes:
   - match: { host: [ a.b, "*.c.d" ], path: /x, methods: [ GET, POST ] }
     upstream: "Zweite: #1"
+    rewrite: { strip_prefix: /x, add_prefix: "/y/$$z" }
     upgrades: [ a, b.c ]
     timeouts: { response_head: 7s, response_body_idle: 8s, write_stall: 9s }
     heartbeat: { interval: 1s, frame: block, text: "a \"b\" $${c} \\ \u0007 ä" }
@@ -44,7 +45,7 @@ routes:
     caps: { streams_per_client: 1, streams: 2, client: cookie:c, ipv6_prefix: 48 }
   - { match: { path_prefix: /y }, upstream: app, heartbeat: off }
   - { match: { methods: [ PUT ] }, upstream: "null", sticky: { cookie: d, secrets: [ "SECRET" ], domain: example.com } }
-  - { match: { path: /old }, redirect: { to: "/new{query}", status: 301 } }
+  - { match: { path: /old }, redirect: { to: "/new{query}", status: 301 }, rewrite: { add_prefix: /v0 } }
   - { upstream: h, upgrades: [], caps: { client: "header:X-User" } }
 "#;
 

@@ -1,11 +1,12 @@
-//! What becomes of the requests of a route: `upstream` or `redirect`, one of the two.
+//! What becomes of the requests of a route: `upstream` or `redirect`, one of the two, and `rewrite` before either.
 
 use super::leaf::Leaf;
+use super::matching::normal_path;
 use super::section::Section;
 use super::upstreams::Upstreams;
 use crate::config::defaults;
 use crate::config::error::{Report, quote};
-use crate::route::{Action, BadTarget, REDIRECT_STATUSES, Redirect, RedirectTarget};
+use crate::route::{Action, BadTarget, REDIRECT_STATUSES, Redirect, RedirectTarget, Rewrite, RouteMatch};
 
 /// Keys that say nothing to a redirect: it is answered here, and no server is asked.
 const FORWARD_ONLY: [&str; 8] =
@@ -62,6 +63,32 @@ fn refuse_forward_only(route: &Section<'_>, report: &mut Report<'_>) {
         let message = format!("`{key}` says nothing to a `redirect`, which no server is asked about");
         report.error(route.key_span(key), message, "remove it, or write `upstream` in place of `redirect`");
     }
+}
+
+/// `rewrite`; `None` when it changes nothing.
+pub(super) fn rewrite(route: &Section<'_>, matcher: &RouteMatch, report: &mut Report<'_>) -> Option<Rewrite> {
+    let section = route.section("rewrite");
+    let strip_prefix = section.leaf("strip_prefix").and_then(|leaf| prefix(&leaf, report));
+    let add_prefix = section.leaf("add_prefix").and_then(|leaf| prefix(&leaf, report));
+    if let Some(prefix) = strip_prefix.as_deref().filter(|prefix| !matcher.path.can_begin_with(prefix)) {
+        let message = format!("no path that this route takes begins with {}", quote(prefix));
+        report.warning(section.key_span("strip_prefix"), message, "write the prefix that `match` names, or a part of it");
+    }
+    let rewrite = Rewrite { strip_prefix, add_prefix };
+    (rewrite != Rewrite::default()).then_some(rewrite)
+}
+
+fn prefix(leaf: &Leaf<'_>, report: &mut Report<'_>) -> Option<Box<str>> {
+    let path = normal_path(leaf, report)?;
+    match path.strip_suffix('/') {
+        None => return Some(path.into()),
+        Some("") => leaf.refuse("is no prefix: every path begins with it", "remove it, or write one such as `/api`", report),
+        Some(shorter) => {
+            let fix = Some(format!("write {}", quote(shorter)));
+            leaf.refuse_with_fix("ends with a slash, which belongs to what follows", fix, "write it without the slash", report);
+        }
+    }
+    None
 }
 
 fn redirect(redirect: &Section<'_>, report: &mut Report<'_>) -> Option<Redirect> {

@@ -35,6 +35,7 @@ pub(super) fn resolve(
             refuse_unreachable(section, first, wide, report);
         }
         let Chosen { action, names } = actions::resolve(section, upstreams, report);
+        let rewrite = actions::rewrite(section, matcher, report);
         let timeouts = own_timeouts(section, timeouts, report);
         let upgrades = upgrades(section, report);
         let stream = streams::resolve(section, &timeouts, report);
@@ -48,6 +49,7 @@ pub(super) fn resolve(
                 name: position.to_string().into(),
                 position: *position,
                 matcher: matcher.clone(),
+                rewrite,
                 action,
                 upgrades,
                 stream: Arc::new(stream),

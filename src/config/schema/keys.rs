@@ -113,6 +113,7 @@ const ROUTE: &[Key] = &[
     key("match", Form::Section(MATCH), "{ path_prefix: /events }"),
     key("upstream", TEXT, "app"),
     key("redirect", Form::Switch(REDIRECT), "{ to: \"https://example.com{uri}\" }"),
+    key("rewrite", Form::Section(REWRITE), "{ strip_prefix: /api }"),
     key("upgrades", Form::List(&TEXT), "[ websocket ]"),
     key("timeouts", Form::Section(ROUTE_TIMEOUTS), "{ response_head: 300s }"),
     key("heartbeat", Form::Switch(HEARTBEAT), "{ interval: 15s }"),
@@ -122,7 +123,6 @@ const ROUTE: &[Key] = &[
     key("sticky", Form::Switch(STICKY), "{ cookie: ssedge, secrets: [ \"${SSEDGE_STICKY_SECRET}\" ] }"),
     key("caps", Form::Switch(CAPS), "{ streams_per_client: 6 }"),
     // edge
-    later("rewrite"),
     later("host"),
     later("request_headers"),
     later("response_headers"),
@@ -145,6 +145,8 @@ const MATCH: &[Key] = &[
 
 const REDIRECT: &[Key] =
     &[required("to", TEXT, "\"https://example.com{uri}\""), key("status", Form::Value(Type::Number(301, 308)), "308")];
+
+const REWRITE: &[Key] = &[key("strip_prefix", TEXT, "/api"), key("add_prefix", TEXT, "/v1")];
 
 const ROUTE_TIMEOUTS: &[Key] =
     &[key("response_head", DURATION, "300s"), key("response_body_idle", DURATION, "300s"), key("write_stall", DURATION, "60s")];

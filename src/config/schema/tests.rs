@@ -42,8 +42,8 @@ fn a_key_near_nothing_gets_the_known_ones() {
 #[test]
 fn a_key_of_a_later_release_is_told_from_an_unknown_one() {
     assert_eq!(
-        problems("routes: [ { rewrite: { what: ever } } ]"),
-        ["1:13: `rewrite` is not supported by this version yet (it comes with a later release) (remove it for now)"]
+        problems("routes: [ { early_open: { what: ever } } ]"),
+        ["1:13: `early_open` is not supported by this version yet (it comes with a later release) (remove it for now)"]
     );
 }
 
