@@ -35,6 +35,8 @@ pub struct Route {
     pub rewrite: Option<Rewrite>,
     /// What becomes of its requests. All that follows concerns those that go to an upstream.
     pub action: Action,
+    /// Which host servers are told.
+    pub host: HostField,
     /// Protocols that may be upgraded to (RFC 9110 section 7.8), in lower case and without version; never `h2c`. Empty for none.
     pub upgrades: Arc<[Box<str>]>,
     /// How its event streams are treated.
@@ -65,6 +67,30 @@ impl Action {
         match self {
             Self::Forward(upstream) => Some(upstream),
             Self::Redirect(_) => None,
+        }
+    }
+}
+
+/// What goes to servers in `Host`, or in `:authority`. What the client asked for is told apart (`forwarded`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum HostField {
+    /// What the client asked for.
+    #[default]
+    Preserve,
+    /// The address of the chosen server, as it was configured.
+    Upstream,
+    /// This host, with or without a port.
+    Literal(Box<str>),
+}
+
+impl HostField {
+    /// What takes the place of the client's own, where `server` is the configured address of the chosen server.
+    #[must_use]
+    pub fn replacement<'a>(&'a self, server: &'a str) -> Option<&'a str> {
+        match self {
+            Self::Preserve => None,
+            Self::Upstream => Some(server),
+            Self::Literal(host) => Some(host),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::words::{BALANCES, BalanceWord, FORMATS, FORWARDED, FRAMES, LEVELS, OV
 use super::{AccessLog, Config};
 use crate::affinity::StickyPolicy;
 use crate::client_id::ClientSource;
-use crate::route::{Action, PathPattern, Route, RouteMatch};
+use crate::route::{Action, HostField, PathPattern, Route, RouteMatch};
 use crate::stream::{HeartbeatPolicy, MaxAge};
 use crate::upstream::{Balance, HashOn, HealthCheck, HealthSpec, Http2Spec, Protocol, ServerSpec, UpstreamSpec};
 use yaml::Yaml;
@@ -161,6 +161,7 @@ fn forward(matcher: (&'static str, Yaml), upstream: &UpstreamSpec, route: &Route
         matcher,
         ("upstream", Yaml::text(&upstream.name)),
         ("rewrite", rewrite(route)),
+        ("host", host(&route.host)),
         ("upgrades", Yaml::list(route.upgrades.iter().map(Yaml::text))),
         (
             "timeouts",
@@ -183,6 +184,14 @@ fn rewrite(route: &Route) -> Yaml {
     let rewrite = route.rewrite.iter();
     let prefixes = rewrite.flat_map(|rewrite| [("strip_prefix", &rewrite.strip_prefix), ("add_prefix", &rewrite.add_prefix)]);
     Yaml::map(prefixes.filter_map(|(key, prefix)| Some((key, Yaml::text(prefix.as_ref()?)))))
+}
+
+fn host(host: &HostField) -> Yaml {
+    match host {
+        HostField::Preserve => Yaml::word("preserve"),
+        HostField::Upstream => Yaml::word("upstream"),
+        HostField::Literal(host) => Yaml::text(host),
+    }
 }
 
 /// Without the keys that narrow nothing: what takes all has no other spelling.

@@ -219,6 +219,9 @@ impl Exchange<'_> {
             let target = rewrite.apply(head.raw_path()).into_owned();
             head.set_raw_path(&target).map_err(|_| Failure::Client(414, "the rewritten target is too long"))?;
         }
+        if let Some(host) = self.route.host.replacement(server.host()) {
+            head.insert_header("Host", host).map_err(|_| Failure::Client(400, "no request can be built from it"))?;
+        }
         let hop = self.app.hop(question.peer, self.client, down.head());
         forwarded::apply(&mut head, self.app.forwarded, &hop)
             .map_err(|_| Failure::Client(400, "no request can be built from it"))?;

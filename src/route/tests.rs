@@ -39,6 +39,7 @@ fn table(matchers: Vec<RouteMatch>) -> RouteTable {
         matcher,
         rewrite: None,
         action: Action::Forward(Arc::clone(&upstream)),
+        host: Default::default(),
         upgrades: Arc::default(),
         stream: Arc::clone(&stream),
         timeouts: RouteTimeouts {

@@ -1,4 +1,4 @@
-//! Paths that a server knows by another prefix (`routes[].rewrite`), over every pair of protocols.
+//! Paths that a server knows by another prefix (`routes[].rewrite`), and hosts by another name (`routes[].host`), over every pair of protocols.
 
 use crate::support::hops::Ending;
 use crate::support::{Client, Edge, End, HOPS, Http2Script, Origin, SUBSCRIBE, Script, Server, Version, Viewer};
@@ -105,4 +105,51 @@ async fn moved_prefixes_are_redirected_with_what_follows_them() {
         assert_eq!((head.status(), head.get("location")), (308, Some(location)), "{asked}");
         client.ends_with("", End::Clean).await;
     }
+}
+
+/// What a server was told: the host, and the host that the client asked for.
+async fn hosts(server: &Server, number: usize) -> (String, Vec<String>) {
+    let host = match server {
+        Server::Http1(origin) => {
+            let head = origin.request_head(number).await.head;
+            assert!(head.raw.split(|&byte| byte == b'\n').nth(1).unwrap().starts_with(b"Host: "), "Host comes first");
+            head.get("host").unwrap().to_owned()
+        }
+        Server::Http2(origin) => {
+            let request = origin.request_head(number).await;
+            assert_eq!(request.get("host"), None);
+            request.authority
+        }
+    };
+    (host, server.fields(number, "x-forwarded-host").await)
+}
+
+#[tokio::test]
+async fn a_server_is_told_the_host_that_the_file_wants_and_beside_it_what_was_asked() {
+    for (client, server) in hops() {
+        for policy in ["preserve", "upstream", "app.internal:8443"] {
+            let origin = Server::start(server, Http2Script::answer("ok")).await;
+            let edge = origin.edge().route("host", policy).start(origin.address()).await;
+            let request = "GET / HTTP/1.1\r\nX-First: 1\r\nHost: shop.example:8080\r\nAccept: */*\r\n\r\n";
+            let mut viewer = Viewer::open(client, edge.address(), request).await;
+            viewer.ends_with("ok").await;
+            let told = match policy {
+                "preserve" => "shop.example:8080".to_owned(),
+                "upstream" => origin.address().to_string(),
+                literal => literal.to_owned(),
+            };
+            let want = (told, vec!["shop.example:8080".to_owned()]);
+            assert_eq!(hosts(&origin, 0).await, want, "{policy} from {client:?} to {server:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_old_client_without_a_host_gets_the_one_of_the_file_too() {
+    let origin = Origin::start(Script::answer("ok")).await;
+    let edge = Edge::with().route("host", "app.internal").start(origin.address()).await;
+    let (mut client, _) = Client::open(edge.address(), "GET / HTTP/1.0\r\n\r\n").await;
+    client.ends_with("ok", End::Clean).await;
+    let head = origin.request(0).await.head;
+    assert_eq!((head.get("host"), head.get("x-forwarded-host")), (Some("app.internal"), None));
 }

@@ -34,6 +34,7 @@ upstreams:
 routes:
   - match: { host: [ a.b, "*.c.d" ], path: /x, methods: [ GET, POST ] }
     upstream: "Zweite: #1"
+    host: app.internal:8080
     rewrite: { strip_prefix: /x, add_prefix: "/y/$$z" }
     upgrades: [ a, b.c ]
     timeouts: { response_head: 7s, response_body_idle: 8s, write_stall: 9s }
@@ -46,7 +47,7 @@ routes:
   - { match: { path_prefix: /y }, upstream: app, heartbeat: off }
   - { match: { methods: [ PUT ] }, upstream: "null", sticky: { cookie: d, secrets: [ "SECRET" ], domain: example.com } }
   - { match: { path: /old }, redirect: { to: "/new{query}", status: 301 }, rewrite: { add_prefix: /v0 } }
-  - { upstream: h, upgrades: [], caps: { client: "header:X-User" } }
+  - { upstream: h, upgrades: [], host: upstream, caps: { client: "header:X-User" } }
 "#;
 
 fn read(text: &str) -> Config {

@@ -6,11 +6,12 @@ use super::section::Section;
 use super::upstreams::Upstreams;
 use crate::config::defaults;
 use crate::config::error::{Report, quote};
-use crate::route::{Action, BadTarget, REDIRECT_STATUSES, Redirect, RedirectTarget, Rewrite, RouteMatch};
+use crate::message::is_authority;
+use crate::route::{Action, BadTarget, HostField, REDIRECT_STATUSES, Redirect, RedirectTarget, Rewrite, RouteMatch};
 
 /// Keys that say nothing to a redirect: it is answered here, and no server is asked.
-const FORWARD_ONLY: [&str; 8] =
-    ["upgrades", "timeouts", "heartbeat", "strict_no_transform", "max_upstream_silence", "max_age", "sticky", "caps"];
+const FORWARD_ONLY: [&str; 9] =
+    ["host", "upgrades", "timeouts", "heartbeat", "strict_no_transform", "max_upstream_silence", "max_age", "sticky", "caps"];
 
 /// What a route says that it does.
 #[derive(Debug)]
@@ -76,6 +77,23 @@ pub(super) fn rewrite(route: &Section<'_>, matcher: &RouteMatch, report: &mut Re
     }
     let rewrite = Rewrite { strip_prefix, add_prefix };
     (rewrite != Rewrite::default()).then_some(rewrite)
+}
+
+/// `host`.
+pub(super) fn host(route: &Section<'_>, report: &mut Report<'_>) -> HostField {
+    const FORM: &str = "write `preserve`, `upstream`, or a host such as `app.internal` or `app.internal:8080`";
+    let Some(leaf) = route.leaf("host") else { return HostField::default() };
+    match leaf.text() {
+        "preserve" => HostField::Preserve,
+        "upstream" => HostField::Upstream,
+        host if is_authority(host.as_bytes()) => HostField::Literal(host.into()),
+        host => {
+            let meant = host.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest));
+            let fix = meant.filter(|meant| is_authority(meant.as_bytes())).map(|meant| format!("write {}", quote(meant)));
+            leaf.refuse_with_fix("is no host", fix, FORM, report);
+            HostField::default()
+        }
+    }
 }
 
 fn prefix(leaf: &Leaf<'_>, report: &mut Report<'_>) -> Option<Box<str>> {

@@ -51,6 +51,7 @@ pub(super) fn resolve(
                 matcher: matcher.clone(),
                 rewrite,
                 action,
+                host: actions::host(section, report),
                 upgrades,
                 stream: Arc::new(stream),
                 timeouts,

@@ -114,6 +114,7 @@ const ROUTE: &[Key] = &[
     key("upstream", TEXT, "app"),
     key("redirect", Form::Switch(REDIRECT), "{ to: \"https://example.com{uri}\" }"),
     key("rewrite", Form::Section(REWRITE), "{ strip_prefix: /api }"),
+    key("host", TEXT, "preserve"),
     key("upgrades", Form::List(&TEXT), "[ websocket ]"),
     key("timeouts", Form::Section(ROUTE_TIMEOUTS), "{ response_head: 300s }"),
     key("heartbeat", Form::Switch(HEARTBEAT), "{ interval: 15s }"),
@@ -123,7 +124,6 @@ const ROUTE: &[Key] = &[
     key("sticky", Form::Switch(STICKY), "{ cookie: ssedge, secrets: [ \"${SSEDGE_STICKY_SECRET}\" ] }"),
     key("caps", Form::Switch(CAPS), "{ streams_per_client: 6 }"),
     // edge
-    later("host"),
     later("request_headers"),
     later("response_headers"),
     later("cors"),
