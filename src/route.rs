@@ -16,6 +16,7 @@ use http::Method;
 use crate::admission::CapsPolicy;
 use crate::affinity::StickyPolicy;
 use crate::client_id::ClientPolicy;
+use crate::message::HeaderEdits;
 use crate::stream::StreamPolicy;
 use crate::upstream::UpstreamSpec;
 
@@ -37,6 +38,10 @@ pub struct Route {
     pub action: Action,
     /// Which host servers are told.
     pub host: HostField,
+    /// What is done to the fields of requests, as servers get them.
+    pub request_headers: Option<Arc<HeaderEdits>>,
+    /// What is done to the fields of responses, our own answers too.
+    pub response_headers: Option<Arc<HeaderEdits>>,
     /// Protocols that may be upgraded to (RFC 9110 section 7.8), in lower case and without version; never `h2c`. Empty for none.
     pub upgrades: Arc<[Box<str>]>,
     /// How its event streams are treated.

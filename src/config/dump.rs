@@ -11,6 +11,7 @@ use super::words::{BALANCES, BalanceWord, FORMATS, FORWARDED, FRAMES, LEVELS, OV
 use super::{AccessLog, Config};
 use crate::affinity::StickyPolicy;
 use crate::client_id::ClientSource;
+use crate::message::{HeaderEdits, SetField};
 use crate::route::{Action, HostField, PathPattern, Route, RouteMatch};
 use crate::stream::{HeartbeatPolicy, MaxAge};
 use crate::upstream::{Balance, HashOn, HealthCheck, HealthSpec, Http2Spec, Protocol, ServerSpec, UpstreamSpec};
@@ -150,7 +151,7 @@ fn route(route: &Route) -> Yaml {
         Action::Forward(upstream) => forward(matcher, upstream, route),
         Action::Redirect(redirect) => {
             let redirect = Yaml::map([("to", Yaml::text(&redirect.to)), ("status", Yaml::word(redirect.status))]);
-            Yaml::map([matcher, ("redirect", redirect), ("rewrite", rewrite(route))])
+            Yaml::map([matcher, ("redirect", redirect), ("rewrite", rewrite(route)), response_headers(route)])
         }
     }
 }
@@ -162,6 +163,8 @@ fn forward(matcher: (&'static str, Yaml), upstream: &UpstreamSpec, route: &Route
         ("upstream", Yaml::text(&upstream.name)),
         ("rewrite", rewrite(route)),
         ("host", host(&route.host)),
+        ("request_headers", headers(route.request_headers.as_deref())),
+        response_headers(route),
         ("upgrades", Yaml::list(route.upgrades.iter().map(Yaml::text))),
         (
             "timeouts",
@@ -192,6 +195,22 @@ fn host(host: &HostField) -> Yaml {
         HostField::Upstream => Yaml::word("upstream"),
         HostField::Literal(host) => Yaml::text(host),
     }
+}
+
+fn response_headers(route: &Route) -> (&'static str, Yaml) {
+    ("response_headers", headers(route.response_headers.as_deref()))
+}
+
+fn headers(edits: Option<&HeaderEdits>) -> Yaml {
+    let value = |field: &SetField| match field.value.is_sensitive() {
+        true => Yaml::text(MASK),
+        false => Yaml::text(String::from_utf8_lossy(field.value.as_bytes())),
+    };
+    let edits = edits.into_iter();
+    Yaml::map(edits.flat_map(|edits| {
+        let set = edits.set.iter().map(|field| (Yaml::key(&field.spelled), value(field)));
+        [("set", Yaml::map(set)), ("remove", Yaml::list(edits.remove.iter().map(Yaml::text)))]
+    }))
 }
 
 /// Without the keys that narrow nothing: what takes all has no other spelling.

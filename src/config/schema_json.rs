@@ -71,7 +71,10 @@ fn form(form: &Form, presence: Presence, inner: &str, reference: &HashMap<String
         Form::List(item) => list(self::form(item, Presence::Required, inner, reference)),
         Form::Named(each) => {
             let each = self::form(each, Presence::Required, inner, reference);
-            json!({ "type": "object", "additionalProperties": each, "minProperties": 1 })
+            match presence {
+                Presence::Required => json!({ "type": "object", "additionalProperties": each, "minProperties": 1 }),
+                Presence::Optional => json!({ "type": ["object", "null"], "additionalProperties": each }),
+            }
         }
         Form::Later => Value::Bool(false),
     }

@@ -76,6 +76,11 @@ impl<'a> HopByHop<'a> {
     }
 }
 
+/// Whether the field `name`, in any case, never passes.
+pub(super) fn is_always(name: &[u8]) -> bool {
+    is_one_of(name, &HOP_BY_HOP)
+}
+
 fn is_end_to_end(name: &[u8]) -> bool {
     let is_of = |family: &[u8]| name.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family));
     is_of(b"x-forwarded-") || is_of(b"sec-websocket-") || is_one_of(name, &END_TO_END)

@@ -15,6 +15,7 @@
 //! | [`cookie`] | one cookie among others, found or taken out |
 //! | `coding` | content codings: which a response has, whether gzip is offered |
 //! | [`gunzip`] | gzip, decoded as its bytes come |
+//! | [`header_edits`] | fields that the configuration sets or removes |
 //! | `edit` | fields taken out of a head without moving the others |
 //! | [`client_kind`] | which parser a client most likely has |
 //!
@@ -30,6 +31,7 @@ pub mod framing;
 mod grammar;
 pub mod gunzip;
 pub mod head_end;
+pub mod header_edits;
 mod hop_by_hop;
 pub mod http2;
 pub mod request;
@@ -43,6 +45,7 @@ pub use client_kind::{Client, ClientKind};
 pub use coding::Coding;
 pub use gunzip::Gunzip;
 pub use head_end::{HeadEnd, HeadScanner};
+pub use header_edits::{HeaderEdits, SetField};
 pub use request::{AcceptCoding, BuildOptions, Unbuildable};
 pub use request_head::{Refusal, RequestFraming, RequestHead};
 pub use response::ResponseFacts;

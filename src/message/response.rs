@@ -67,7 +67,7 @@ fn insert(header: &mut ResponseHeader, name: &'static str, value: &'static str) 
 }
 
 /// `header` with its fields as `judge` wants them. Removing them one by one would move others out of their order.
-fn edited(header: &ResponseHeader, mut judge: impl FnMut(&[u8], &HeaderValue) -> Edit) -> ResponseHeader {
+pub(super) fn edited(header: &ResponseHeader, mut judge: impl FnMut(&[u8], &HeaderValue) -> Edit) -> ResponseHeader {
     let size = Some(header.headers.len());
     let copy = if header.has_case() {
         ResponseHeader::build(header.status, size)

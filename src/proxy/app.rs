@@ -81,7 +81,7 @@ pub struct ForwardContext {
 
 impl App {
     /// Serves one request, whose head is read.
-    pub(super) async fn handle(&self, down: Downstream, upload: Upload, request: RequestHead, client: Arc<Client>) -> After {
+    pub(super) async fn handle(&self, mut down: Downstream, upload: Upload, request: RequestHead, client: Arc<Client>) -> After {
         let started = clock::now();
         // An HTTP/1.0 client gets its body up to the close; Pingora's own answer for it may promise otherwise.
         let keep_alive = request.keep_alive && request.version == crate::message::Version::Http11 && !self.drain.is_draining();
@@ -101,6 +101,7 @@ impl App {
             route: Arc::clone(&route.name),
             upstream: route.action.upstream().map(|upstream| Arc::clone(&upstream.name)),
         };
+        down.set_response_headers(route.response_headers.clone());
         let record = RequestRecord::new(asked, Arc::clone(&self.log), Arc::clone(context.metrics()), started);
         match context {
             RouteContext::Forward(context) => {

@@ -228,6 +228,9 @@ impl Exchange<'_> {
         if let Some(sealer) = &self.context.sealer {
             sealer.strip(&mut head).map_err(|_| Failure::Client(400, "no request can be built from it"))?;
         }
+        if let Some(edits) = &self.route.request_headers {
+            edits.edit_request(&mut head).map_err(|_| Failure::Client(400, "no request can be built from it"))?;
+        }
         if let Some(protocol) = question.upgrade {
             upgrade::ask_upstream(&mut head, protocol).map_err(unbuildable)?;
         }

@@ -16,7 +16,7 @@ use socket2::SockRef;
 use super::http2_turns::Turns;
 use super::http2_write::poll_send;
 use super::relay::reset_on_close;
-use crate::message::{Version, http2};
+use crate::message::{HeaderEdits, Version, http2};
 use crate::transport::{Socket, Transport, Wire};
 
 /// How long what was sent may take to go out before its stream is reset.
@@ -40,6 +40,7 @@ pub struct Http1Client {
     version: Version,
     socket: Arc<Socket>,
     keeps: bool,
+    edits: Option<Arc<HeaderEdits>>,
 }
 
 /// The answering half of an HTTP/2 stream.
@@ -48,6 +49,7 @@ pub struct Http2Client {
     answer: Answer,
     turns: Arc<Turns>,
     write_stall: Duration,
+    edits: Option<Arc<HeaderEdits>>,
 }
 
 enum Answer {
@@ -74,13 +76,19 @@ impl Downstream {
     /// A session that read the request's head. `socket` is the one below it.
     #[must_use]
     pub fn http1(session: HttpSession, version: Version, socket: Arc<Socket>) -> Self {
-        Self::Http1(Http1Client { session: Box::new(session), version, socket, keeps: false })
+        Self::Http1(Http1Client { session: Box::new(session), version, socket, keeps: false, edits: None })
     }
 
     /// A stream on which a request with `head` came, and the turns of its connection.
     #[must_use]
     pub fn http2(head: RequestHeader, respond: SendResponse<Bytes>, turns: Arc<Turns>) -> Self {
-        Self::Http2(Http2Client { head: Box::new(head), answer: Answer::Open(respond), turns, write_stall: Duration::MAX })
+        Self::Http2(Http2Client {
+            head: Box::new(head),
+            answer: Answer::Open(respond),
+            turns,
+            write_stall: Duration::MAX,
+            edits: None,
+        })
     }
 
     /// The request's head.
@@ -97,6 +105,14 @@ impl Downstream {
         match self {
             Self::Http1(client) => client.session.set_write_timeout(Some(write_stall)),
             Self::Http2(client) => client.write_stall = write_stall,
+        }
+    }
+
+    /// What is done to the fields of each final response, whoever made it.
+    pub fn set_response_headers(&mut self, edits: Option<Arc<HeaderEdits>>) {
+        match self {
+            Self::Http1(client) => client.edits = edits,
+            Self::Http2(client) => client.edits = edits,
         }
     }
 
@@ -133,6 +149,10 @@ impl Downstream {
     /// # Errors
     /// [`Gone`].
     pub async fn write_head(&mut self, mut head: ResponseHeader, body: Body, keeps: bool) -> Result<(), Gone> {
+        let (Self::Http1(Http1Client { edits, .. }) | Self::Http2(Http2Client { edits, .. })) = &*self;
+        if let Some(edits) = edits {
+            edits.edit_response(&mut head).map_err(|_| Gone)?;
+        }
         match self {
             Self::Http1(client) => {
                 head.set_version(http::Version::HTTP_11);

@@ -40,6 +40,8 @@ fn table(matchers: Vec<RouteMatch>) -> RouteTable {
         rewrite: None,
         action: Action::Forward(Arc::clone(&upstream)),
         host: Default::default(),
+        request_headers: None,
+        response_headers: None,
         upgrades: Arc::default(),
         stream: Arc::clone(&stream),
         timeouts: RouteTimeouts {

@@ -18,6 +18,7 @@ mod duplex;
 mod early;
 mod ends;
 mod forwarding;
+mod header_edits;
 mod heartbeat;
 mod http2_bodies;
 mod http2_clients;

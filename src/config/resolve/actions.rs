@@ -10,8 +10,18 @@ use crate::message::is_authority;
 use crate::route::{Action, BadTarget, HostField, REDIRECT_STATUSES, Redirect, RedirectTarget, Rewrite, RouteMatch};
 
 /// Keys that say nothing to a redirect: it is answered here, and no server is asked.
-const FORWARD_ONLY: [&str; 9] =
-    ["host", "upgrades", "timeouts", "heartbeat", "strict_no_transform", "max_upstream_silence", "max_age", "sticky", "caps"];
+const FORWARD_ONLY: [&str; 10] = [
+    "host",
+    "request_headers",
+    "upgrades",
+    "timeouts",
+    "heartbeat",
+    "strict_no_transform",
+    "max_upstream_silence",
+    "max_age",
+    "sticky",
+    "caps",
+];
 
 /// What a route says that it does.
 #[derive(Debug)]

@@ -41,6 +41,11 @@ impl<'n> Leaf<'n> {
         self.span
     }
 
+    /// Something of it came from the environment.
+    pub(super) fn is_from_environment(&self) -> bool {
+        self.scalar.written.is_some()
+    }
+
     /// Reports that the value cannot be used: "`key`: `value` `what`".
     pub(super) fn refuse(&self, what: impl Display, help: impl Into<String>, report: &mut Report<'_>) {
         report.error(self.span, format!("{}: {} {what}", quote(self.key), self.shown()), help);

@@ -6,6 +6,7 @@
 
 mod actions;
 mod clients;
+mod headers;
 mod leaf;
 mod listeners;
 mod matching;

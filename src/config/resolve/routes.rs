@@ -10,7 +10,7 @@ use super::pick::is_token;
 use super::pins::Pins;
 use super::section::Section;
 use super::upstreams::Upstreams;
-use super::{clients, leaf, streams};
+use super::{clients, headers, leaf, streams};
 use crate::config::defaults;
 use crate::config::error::{Report, quote};
 use crate::config::source::Span;
@@ -52,6 +52,8 @@ pub(super) fn resolve(
                 rewrite,
                 action,
                 host: actions::host(section, report),
+                request_headers: headers::request(section, report),
+                response_headers: headers::response(section, report),
                 upgrades,
                 stream: Arc::new(stream),
                 timeouts,

@@ -2,6 +2,7 @@
 
 mod actions;
 mod clients;
+mod headers;
 mod process;
 mod routes;
 mod upstreams;

@@ -115,6 +115,8 @@ const ROUTE: &[Key] = &[
     key("redirect", Form::Switch(REDIRECT), "{ to: \"https://example.com{uri}\" }"),
     key("rewrite", Form::Section(REWRITE), "{ strip_prefix: /api }"),
     key("host", TEXT, "preserve"),
+    key("request_headers", Form::Section(HEADERS), "{ set: { X-Tenant: acme } }"),
+    key("response_headers", Form::Section(HEADERS), "{ remove: [ Server ] }"),
     key("upgrades", Form::List(&TEXT), "[ websocket ]"),
     key("timeouts", Form::Section(ROUTE_TIMEOUTS), "{ response_head: 300s }"),
     key("heartbeat", Form::Switch(HEARTBEAT), "{ interval: 15s }"),
@@ -124,8 +126,6 @@ const ROUTE: &[Key] = &[
     key("sticky", Form::Switch(STICKY), "{ cookie: ssedge, secrets: [ \"${SSEDGE_STICKY_SECRET}\" ] }"),
     key("caps", Form::Switch(CAPS), "{ streams_per_client: 6 }"),
     // edge
-    later("request_headers"),
-    later("response_headers"),
     later("cors"),
     later("auth"),
     later("soft_errors"),
@@ -147,6 +147,8 @@ const REDIRECT: &[Key] =
     &[required("to", TEXT, "\"https://example.com{uri}\""), key("status", Form::Value(Type::Number(301, 308)), "308")];
 
 const REWRITE: &[Key] = &[key("strip_prefix", TEXT, "/api"), key("add_prefix", TEXT, "/v1")];
+
+const HEADERS: &[Key] = &[key("set", Form::Named(&TEXT), "{ X-Tenant: acme }"), key("remove", Form::List(&TEXT), "[ Server ]")];
 
 const ROUTE_TIMEOUTS: &[Key] =
     &[key("response_head", DURATION, "300s"), key("response_body_idle", DURATION, "300s"), key("write_stall", DURATION, "60s")];
