@@ -137,6 +137,9 @@ pub const LARGEST_FILE: usize = 1 << 20;
 /// `limits.request_head`: below, browsers' own fields do not fit; above, one client could claim what a thousand need.
 pub const REQUEST_HEAD_SIZES: RangeInclusive<u64> = (1 << 10)..=(1 << 20);
 
+/// `limits.request_body`: beyond it is a typing error.
+pub const REQUEST_BODY_SIZES: RangeInclusive<u64> = 1..=(1 << 50);
+
 /// `timeouts`: above zero, since zero would end everything at once. A week is for ever to a connection and still fits the
 /// milliseconds of TCP_USER_TIMEOUT.
 pub const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(7 * 24);

@@ -54,6 +54,7 @@ fn limits(config: &Config) -> Yaml {
     let limits = &config.limits;
     Yaml::map([
         ("request_head", Yaml::word(show_size(limits.request_head as u64))),
+        ("request_body", limits.request_body.map_or_else(|| Yaml::word(0), |size| Yaml::word(show_size(size)))),
         ("connections", limits.connections.map_or_else(|| Yaml::word("auto"), Yaml::word)),
         ("connections_per_client", cap(limits.connections_per_client)),
         ("streams", cap(limits.streams)),

@@ -85,6 +85,7 @@ fn value(of: &Type) -> Value {
         Type::Text => json!({ "type": ["string", "number", "boolean"] }),
         Type::TextOrOff => any_of([json!({ "type": ["string", "number"] }), off()]),
         Type::Duration | Type::Size => any_of([pattern(WITH_UNIT), pattern(VARIABLE)]),
+        Type::SizeOrZero => any_of([pattern(WITH_UNIT), json!({ "enum": [0, "0"] }), pattern(VARIABLE)]),
         Type::DurationOrOff => any_of([pattern(WITH_UNIT), off(), pattern(VARIABLE)]),
         Type::Percent => any_of([pattern("^\\s*[0-9]+\\s*%\\s*$"), pattern(VARIABLE)]),
         Type::Flag => any_of([json!({ "enum": [true, false, "true", "false", "off"] }), pattern(VARIABLE)]),

@@ -36,6 +36,8 @@ pub struct App {
     pub contexts: Box<[RouteContext]>,
     /// Caps on streams.
     pub admission: Admission<ClientKey>,
+    /// Bytes that a request's body may have; `None` for any number.
+    pub request_body: Option<u64>,
     /// Whose forwarding fields count.
     pub trusted: TrustedProxies,
     /// What servers are told of clients.

@@ -27,6 +27,9 @@ use crate::upstream::{Balance, BusyGuard, ConnectError, Connection, HashOn, Http
 /// Servers that one request tries to connect to.
 const MAX_SERVERS_TRIED: usize = 8;
 
+/// What a body is refused for.
+pub(super) const TOO_LARGE: &str = "the body is larger than limits.request_body";
+
 /// Why there is no response of the upstream's.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -275,6 +278,7 @@ impl Exchange<'_> {
                 moved = upload.progress() => {
                     moved.map_err(|error| match error {
                         BodyError::ClientGone => Failure::ClientGone,
+                        BodyError::TooLarge => Failure::Client(413, TOO_LARGE),
                         BodyError::Malformed => Failure::Client(400, "the framing of the body is malformed"),
                     })?;
                     since = clock::now();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::app::{App, ForwardContext, leave};
-use super::ask::{Failure, Question};
+use super::ask::{Failure, Question, TOO_LARGE};
 use super::door::After;
 use super::downstream::Downstream;
 use super::record::{Client, Outcome, RequestRecord};
@@ -13,7 +13,7 @@ use super::reject;
 use super::upload::Upload;
 use crate::admission::{Permit, Refusal};
 use crate::client_id::{self, ClientKey};
-use crate::message::{RequestHead, ResponseFacts, ResponseFraming, upgrade};
+use crate::message::{RequestFraming, RequestHead, ResponseFacts, ResponseFraming, upgrade};
 use crate::route::Route;
 use crate::sse;
 use crate::telemetry::StreamCap;
@@ -46,6 +46,13 @@ impl Exchange<'_> {
         mut record: RequestRecord,
     ) -> After {
         down.set_write_stall(self.route.timeouts.write_stall);
+        if let Some(most) = self.app.request_body {
+            if matches!(self.request.framing, RequestFraming::Length(length) if length > most) {
+                record.reason(TOO_LARGE);
+                return self.refuse(down, upload, client, record, 413, Some(TOO_LARGE)).await;
+            }
+            upload.set_limit(most);
+        }
         let accepts = down.head().headers.get_all(http::header::ACCEPT);
         let stream_intent = accepts.iter().any(|value| sse::accepts_event_stream(value.as_bytes()));
         // Before the upstream is bothered, where the request says what it wants.

@@ -17,6 +17,7 @@ fn explanation(status: u16) -> &'static str {
         400 => "The request could not be understood.",
         404 => "Nothing is served here.",
         408 => "The request did not arrive in time.",
+        413 => "The body is too large.",
         431 => "The request head is too large.",
         502 => "The server behind this proxy could not be reached, or its answer could not be understood.",
         503 => "No server can take this request right now.",

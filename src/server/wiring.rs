@@ -70,6 +70,7 @@ pub(super) fn wire(
         admission,
         routes: config.routes,
         contexts,
+        request_body: config.limits.request_body,
         trusted: config.trusted_proxies,
         forwarded: config.forwarded,
         log: Arc::clone(log),

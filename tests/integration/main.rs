@@ -5,6 +5,7 @@ mod support;
 
 mod admin;
 mod backpressure;
+mod body_limit;
 mod bombs;
 mod bulk;
 mod caps;

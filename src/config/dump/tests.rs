@@ -12,7 +12,7 @@ listeners: [ { address: "127.0.0.1:1" }, { address: "[::1]:2" } ]
 trusted_proxies: [ 10.0.0.0/8, "fd00::/8" ]
 admin: { address: "127.0.0.1:3" }
 threads: 3
-limits: { request_head: 8KiB, connections: 1, connections_per_client: 2, streams: 3 }
+limits: { request_head: 8KiB, request_body: 3MiB, connections: 1, connections_per_client: 2, streams: 3 }
 timeouts: { request_head: 1s, request_body_idle: 1500ms, connect: 3s, response_head: 4s, response_body_idle: 5s, write_stall: 6s, keep_alive: 1h 30m, tunnel_idle: 2h }
 drain: { lag: 1s, spread: 2s, deadline: 1d }
 forwarded: rfc7239

@@ -115,6 +115,13 @@ pub(super) fn size(leaf: Option<Leaf<'_>>, default: usize, within: RangeInclusiv
     default
 }
 
+/// A size in bytes, where 0 is none.
+pub(super) fn size_or_zero(leaf: Option<Leaf<'_>>, within: RangeInclusive<u64>, report: &mut Report<'_>) -> Option<u64> {
+    let leaf = leaf.filter(|leaf| leaf.text().trim() != "0")?;
+    let least = *within.start();
+    Some(size(Some(leaf), usize::try_from(least).unwrap_or(usize::MAX), within, report) as u64)
+}
+
 /// One of a few words; `later` are those that a later release brings. `false` is `off` where there is an `off`.
 pub(super) fn choice<T: Clone>(
     leaf: Option<Leaf<'_>>,

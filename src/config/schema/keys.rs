@@ -44,12 +44,12 @@ const ADMIN: &[Key] = &[
 
 const LIMITS: &[Key] = &[
     key("request_head", Form::Value(Type::Size), "64KiB"),
+    key("request_body", Form::Value(Type::SizeOrZero), "8MiB"),
     key("connections", Form::Value(Type::AutoOr(1, defaults::MOST_CONNECTIONS)), "auto"),
     key("connections_per_client", Form::Value(Type::Number(0, defaults::MOST_CONNECTIONS)), "0"),
     key("streams", Form::Value(Type::Number(0, defaults::MOST_CONNECTIONS)), "0"),
     // edge
     later("connect_rate_per_client"),
-    later("request_body"),
     // survive
     later("event"),
     later("held"),
