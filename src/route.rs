@@ -11,7 +11,7 @@ mod rewrite;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderName, Method};
 
 use crate::admission::CapsPolicy;
 use crate::affinity::StickyPolicy;
@@ -38,6 +38,8 @@ pub struct Route {
     pub action: Action,
     /// Which host servers are told.
     pub host: HostField,
+    /// Who is asked first whether a request may pass.
+    pub auth: Option<AuthPolicy>,
     /// What is done to the fields of requests, as servers get them.
     pub request_headers: Option<Arc<HeaderEdits>>,
     /// What is done to the fields of responses, our own answers too.
@@ -74,6 +76,17 @@ impl Action {
             Self::Redirect(_) => None,
         }
     }
+}
+
+/// `auth` of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthPolicy {
+    /// Who is asked.
+    pub upstream: Arc<UpstreamSpec>,
+    /// Where: a path and perhaps a query.
+    pub path: Box<str>,
+    /// Fields of an answer that go on with the request, in place of the client's.
+    pub copy: Arc<[HeaderName]>,
 }
 
 /// What goes to servers in `Host`, or in `:authority`. What the client asked for is told apart (`forwarded`).

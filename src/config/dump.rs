@@ -12,7 +12,7 @@ use super::{AccessLog, Config};
 use crate::affinity::StickyPolicy;
 use crate::client_id::ClientSource;
 use crate::message::{HeaderEdits, SetField};
-use crate::route::{Action, HostField, PathPattern, Route, RouteMatch};
+use crate::route::{Action, AuthPolicy, HostField, PathPattern, Route, RouteMatch};
 use crate::stream::{HeartbeatPolicy, MaxAge};
 use crate::upstream::{Balance, HashOn, HealthCheck, HealthSpec, Http2Spec, Protocol, ServerSpec, UpstreamSpec};
 use yaml::Yaml;
@@ -164,6 +164,7 @@ fn forward(matcher: (&'static str, Yaml), upstream: &UpstreamSpec, route: &Route
         ("upstream", Yaml::text(&upstream.name)),
         ("rewrite", rewrite(route)),
         ("host", host(&route.host)),
+        ("auth", route.auth.as_ref().map_or_else(Yaml::off, auth)),
         ("request_headers", headers(route.request_headers.as_deref())),
         response_headers(route),
         ("upgrades", Yaml::list(route.upgrades.iter().map(Yaml::text))),
@@ -196,6 +197,14 @@ fn host(host: &HostField) -> Yaml {
         HostField::Upstream => Yaml::word("upstream"),
         HostField::Literal(host) => Yaml::text(host),
     }
+}
+
+fn auth(auth: &AuthPolicy) -> Yaml {
+    Yaml::map([
+        ("upstream", Yaml::text(&auth.upstream.name)),
+        ("path", Yaml::text(&auth.path)),
+        ("copy", Yaml::list(auth.copy.iter().map(Yaml::text))),
+    ])
 }
 
 fn response_headers(route: &Route) -> (&'static str, Yaml) {

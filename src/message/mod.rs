@@ -10,6 +10,7 @@
 //! | [`http2`] | HTTP/2 heads, judged and brought into the form of the others; and back |
 //! | [`framing`] | HTTP/1.1 bodies, decoded and encoded as their bytes come |
 //! | [`upgrade`] | which protocol a request asks to switch to, and whether it is granted |
+//! | [`auth_request`] | the question whether a request may pass, and what its answer changes |
 //! | `hop_by_hop` | fields that end at this hop |
 //! | [`forwarded`] | what the upstream is told of the client |
 //! | [`cookie`] | one cookie among others, found or taken out |
@@ -22,6 +23,7 @@
 //! Pure: no sockets, no clock, nothing of ours imported. It must never repair a head: what two parsers could read in two ways is
 //! refused. Serves RFC 9110 (semantics), RFC 9112 (HTTP/1.1 messages) and section 8 of RFC 9113 (HTTP/2).
 
+pub mod auth_request;
 pub mod client_kind;
 mod coding;
 pub mod cookie;

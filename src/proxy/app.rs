@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::HOST;
 use pingora::http::RequestHeader;
 
+use super::auth::AuthContext;
 use super::door::After;
 use super::downstream::Downstream;
 use super::exchange::Exchange;
@@ -73,6 +74,8 @@ impl RouteContext {
 pub struct ForwardContext {
     /// Its upstream, at work.
     pub upstream: Arc<Upstream>,
+    /// Who is asked first.
+    pub auth: Option<AuthContext>,
     /// Seals and opens its pins.
     pub sealer: Option<Sealer>,
     /// Its metrics.

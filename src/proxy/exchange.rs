@@ -53,6 +53,11 @@ impl Exchange<'_> {
             }
             upload.set_limit(most);
         }
+        let peer = client.address.ip().to_canonical();
+        let granted = match self.authorize(&mut down, &mut upload, peer).await {
+            Ok(granted) => granted,
+            Err(denial) => return self.deny(down, upload, client, record, denial).await,
+        };
         let accepts = down.head().headers.get_all(http::header::ACCEPT);
         let stream_intent = accepts.iter().any(|value| sse::accepts_event_stream(value.as_bytes()));
         // Before the upstream is bothered, where the request says what it wants.
@@ -62,7 +67,7 @@ impl Exchange<'_> {
         };
         let may_upgrade = self.context.upstream.spec().protocol == Protocol::Http1;
         let upgrade = may_upgrade.then(|| upgrade::asked(&down.head().headers, self.request, &self.route.upgrades)).flatten();
-        let question = Question { peer: client.address.ip().to_canonical(), stream_intent, upgrade: upgrade.as_ref() };
+        let question = Question { peer, stream_intent, granted: &granted, upgrade: upgrade.as_ref() };
         let failure = match self.ask(&mut down, &mut upload, &mut record, &question).await {
             Ok(answered) => {
                 record.answered();

@@ -130,7 +130,7 @@ impl Exchange<'_> {
 }
 
 /// `timeout` of the server's `Keep-Alive`: it closes an idle connection then.
-fn keep_alive_timeout(header: &ResponseHeader) -> Option<Duration> {
+pub(super) fn keep_alive_timeout(header: &ResponseHeader) -> Option<Duration> {
     let value = header.headers.get("keep-alive")?.to_str().ok()?;
     let (_, seconds) =
         value.split(',').filter_map(|part| part.split_once('=')).find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))?;

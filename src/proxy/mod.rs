@@ -12,6 +12,7 @@
 //! | `http2_door` | a connection that speaks HTTP/2 |
 //! | [`app`] | one request: route, exchange |
 //! | [`exchange`] | one request and its response |
+//! | `auth` | another server is asked whether a request may pass |
 //! | `ask` | choose a server, send, read heads |
 //! | [`downstream`] | the answering half towards a client, over HTTP/1 or HTTP/2 |
 //! | `server_response` | a server's response on its way in, over HTTP/1 or HTTP/2 |
@@ -28,6 +29,7 @@
 
 pub mod app;
 mod ask;
+mod auth;
 mod body_sender;
 pub mod door;
 pub mod downstream;
@@ -47,4 +49,5 @@ mod tunnel;
 mod upload;
 
 pub use app::{App, ForwardContext, RouteContext};
+pub use auth::AuthContext;
 pub use door::{Door, DoorSettings};

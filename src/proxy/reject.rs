@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use http::{HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use pingora::http::ResponseHeader;
 
 use super::downstream::{Body, Downstream, Gone};
@@ -15,6 +15,8 @@ const RETRY_AFTER_SECONDS: &str = "5";
 fn explanation(status: u16) -> &'static str {
     match status {
         400 => "The request could not be understood.",
+        401 => "Credentials are needed.",
+        403 => "This is not allowed.",
         404 => "Nothing is served here.",
         408 => "The request did not arrive in time.",
         413 => "The body is too large.",
@@ -51,8 +53,25 @@ pub fn raw(status: u16, reason: &str) -> Vec<u8> {
 /// # Errors
 /// When the client does not take it.
 pub async fn answer(down: &mut Downstream, status: u16, reason: Option<&str>, keeps: bool) -> Result<(), Gone> {
+    answer_with(down, status, reason, &[], keeps).await
+}
+
+/// The same with these fields too.
+///
+/// # Errors
+/// When the client does not take it.
+pub async fn answer_with(
+    down: &mut Downstream,
+    status: u16,
+    reason: Option<&str>,
+    fields: &[(HeaderName, HeaderValue)],
+    keeps: bool,
+) -> Result<(), Gone> {
     let body = Bytes::from(body(status, reason));
-    let head = head(status, body.len()).map_err(|_| Gone)?;
+    let mut head = head(status, body.len()).map_err(|_| Gone)?;
+    for (name, value) in fields {
+        head.append_header(name, value).map_err(|_| Gone)?;
+    }
     send(down, head, body, keeps).await
 }
 

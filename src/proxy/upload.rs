@@ -123,6 +123,11 @@ impl Upload {
         Poll::Ready(Ok(()))
     }
 
+    /// Before anything of it is read: resolves once the client left. Behind a body that waits to be read only a break can be seen.
+    pub(super) async fn left(&mut self) {
+        std::future::poll_fn(|cx| if self.received { self.from.poll_gone(cx) } else { self.from.poll_broken(cx) }).await;
+    }
+
     /// The same as a future: resolves each time something moved.
     pub(super) async fn progress(&mut self) -> Result<(), BodyError> {
         std::future::poll_fn(|cx| self.poll(cx)).await

@@ -40,6 +40,7 @@ fn table(matchers: Vec<RouteMatch>) -> RouteTable {
         rewrite: None,
         action: Action::Forward(Arc::clone(&upstream)),
         host: Default::default(),
+        auth: None,
         request_headers: None,
         response_headers: None,
         upgrades: Arc::default(),

@@ -14,7 +14,7 @@ use crate::admission::{Admission, Connections};
 use crate::affinity::Sealer;
 use crate::config::{self, Config, LogSpec};
 use crate::drain::Drain;
-use crate::proxy::{App, Door, DoorSettings, ForwardContext, RouteContext};
+use crate::proxy::{App, AuthContext, Door, DoorSettings, ForwardContext, RouteContext};
 use crate::route::Action;
 use crate::telemetry::access_log::{AccessLog, AccessLogError, Sink};
 use crate::telemetry::logging;
@@ -52,6 +52,14 @@ pub(super) fn wire(
             };
             Some(RouteContext::Forward(ForwardContext {
                 upstream: Arc::clone(upstreams.get(&upstream.name)?),
+                auth: match &route.auth {
+                    Some(auth) => Some(AuthContext {
+                        policy: auth.clone(),
+                        upstream: Arc::clone(upstreams.get(&auth.upstream.name)?),
+                        metrics: Arc::clone(metrics.upstream(&auth.upstream.name)?),
+                    }),
+                    None => None,
+                },
                 sealer: route.sticky.as_ref().map(Sealer::new),
                 metrics: route_metrics,
                 upstream_metrics: Arc::clone(metrics.upstream(&upstream.name)?),

@@ -154,7 +154,7 @@ fn the_reference_shows_the_defaults_of_what_is_off() {
 
     let least = "listeners: [ { address: \"0.0.0.0:8080\" } ]\n\
          upstreams: { app: { servers: [ \"127.0.0.1:3000\" ], protocol: h2c, health: { path: /healthz } } }\n\
-         routes: [ { upstream: app, max_age: { after: 1h }, sticky: { cookie: ssedge, secrets: [ \"${TEST_SECRET}\" ] } } ]\n";
+         routes: [ { upstream: app, auth: { upstream: app, path: /auth }, max_age: { after: 1h }, sticky: { cookie: ssedge, secrets: [ \"${TEST_SECRET}\" ] } } ]\n";
     let (least, _) = config::parse("least.yaml", least, &variable).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(shown, least);
 }

@@ -4,6 +4,7 @@
 mod support;
 
 mod admin;
+mod auth;
 mod backpressure;
 mod body_limit;
 mod bombs;

@@ -35,6 +35,7 @@ routes:
   - match: { host: [ a.b, "*.c.d" ], path: /x, methods: [ GET, POST ] }
     upstream: "Zweite: #1"
     host: app.internal:8080
+    auth: { upstream: h, path: "/auth?a=$$1", copy: [ X-User ] }
     request_headers: { set: { authorization: "SECRET", X-Tenant: "a $b" }, remove: [ Referer ] }
     response_headers: { set: { X-Frame-Options: DENY }, remove: [ Server ] }
     rewrite: { strip_prefix: /x, add_prefix: "/y/$$z" }

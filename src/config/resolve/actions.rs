@@ -10,8 +10,9 @@ use crate::message::is_authority;
 use crate::route::{Action, BadTarget, HostField, REDIRECT_STATUSES, Redirect, RedirectTarget, Rewrite, RouteMatch};
 
 /// Keys that say nothing to a redirect: it is answered here, and no server is asked.
-const FORWARD_ONLY: [&str; 10] = [
+const FORWARD_ONLY: [&str; 11] = [
     "host",
+    "auth",
     "request_headers",
     "upgrades",
     "timeouts",
@@ -60,7 +61,7 @@ pub(super) fn resolve(route: &Section<'_>, upstreams: &Upstreams<'_>, report: &m
 }
 
 /// The position of the upstream that is named.
-fn upstream(leaf: &Leaf<'_>, upstreams: &Upstreams<'_>, report: &mut Report<'_>) -> Option<usize> {
+pub(super) fn upstream(leaf: &Leaf<'_>, upstreams: &Upstreams<'_>, report: &mut Report<'_>) -> Option<usize> {
     let position = upstreams.find(leaf.text());
     if position.is_none() {
         let fix = upstreams.nearest(leaf.text()).map(|name| format!("did you mean {}?", quote(name)));

@@ -5,6 +5,7 @@
 //! keys and wrong forms were reported by [`super::schema`] and are passed over here.
 
 mod actions;
+mod auth;
 mod clients;
 mod headers;
 mod leaf;

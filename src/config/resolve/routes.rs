@@ -10,7 +10,7 @@ use super::pick::is_token;
 use super::pins::Pins;
 use super::section::Section;
 use super::upstreams::Upstreams;
-use super::{clients, headers, leaf, streams};
+use super::{auth, clients, headers, leaf, streams};
 use crate::config::defaults;
 use crate::config::error::{Report, quote};
 use crate::config::source::Span;
@@ -35,6 +35,7 @@ pub(super) fn resolve(
             refuse_unreachable(section, first, wide, report);
         }
         let Chosen { action, names } = actions::resolve(section, upstreams, report);
+        let (auth, asked) = auth::resolve(section, upstreams, report);
         let rewrite = actions::rewrite(section, matcher, report);
         let timeouts = own_timeouts(section, timeouts, report);
         let upgrades = upgrades(section, report);
@@ -52,6 +53,7 @@ pub(super) fn resolve(
                 rewrite,
                 action,
                 host: actions::host(section, report),
+                auth,
                 request_headers: headers::request(section, report),
                 response_headers: headers::response(section, report),
                 upgrades,
@@ -62,7 +64,7 @@ pub(super) fn resolve(
                 client,
             });
         }
-        named.push(names);
+        named.push(names.zip(asked).map(|(names, asked)| [names, asked].concat()));
     }
     warn_unused(upstreams, named, report);
     routes

@@ -115,6 +115,7 @@ const ROUTE: &[Key] = &[
     key("redirect", Form::Switch(REDIRECT), "{ to: \"https://example.com{uri}\" }"),
     key("rewrite", Form::Section(REWRITE), "{ strip_prefix: /api }"),
     key("host", TEXT, "preserve"),
+    key("auth", Form::Switch(AUTH), "{ upstream: app, path: /auth }"),
     key("request_headers", Form::Section(HEADERS), "{ set: { X-Tenant: acme } }"),
     key("response_headers", Form::Section(HEADERS), "{ remove: [ Server ] }"),
     key("upgrades", Form::List(&TEXT), "[ websocket ]"),
@@ -127,7 +128,6 @@ const ROUTE: &[Key] = &[
     key("caps", Form::Switch(CAPS), "{ streams_per_client: 6 }"),
     // edge
     later("cors"),
-    later("auth"),
     later("soft_errors"),
     // survive
     later("resume"),
@@ -149,6 +149,9 @@ const REDIRECT: &[Key] =
 const REWRITE: &[Key] = &[key("strip_prefix", TEXT, "/api"), key("add_prefix", TEXT, "/v1")];
 
 const HEADERS: &[Key] = &[key("set", Form::Named(&TEXT), "{ X-Tenant: acme }"), key("remove", Form::List(&TEXT), "[ Server ]")];
+
+const AUTH: &[Key] =
+    &[required("upstream", TEXT, "app"), required("path", TEXT, "/auth"), key("copy", Form::List(&TEXT), "[ X-User ]")];
 
 const ROUTE_TIMEOUTS: &[Key] =
     &[key("response_head", DURATION, "300s"), key("response_body_idle", DURATION, "300s"), key("write_stall", DURATION, "60s")];

@@ -135,6 +135,8 @@ fn a_key_that_the_tables_call_required_is_missed() {
         ("upstreams: { app: {} }", "upstreams.NAME.servers"),
         ("upstreams: { app: { servers: [ {} ] } }", "upstreams.NAME.servers[].address"),
         ("routes: [ { redirect: {} } ]", "routes[].redirect.to"),
+        ("routes: [ { auth: {} } ]", "routes[].auth.upstream"),
+        ("routes: [ { auth: {} } ]", "routes[].auth.path"),
         ("routes: [ { max_age: {} } ]", "routes[].max_age.after"),
         ("routes: [ { sticky: {} } ]", "routes[].sticky.cookie"),
         ("routes: [ { sticky: {} } ]", "routes[].sticky.secrets"),

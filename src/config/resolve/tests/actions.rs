@@ -54,3 +54,18 @@ fn a_redirect_uses_no_upstream_and_an_unused_one_is_told() {
     let words: Vec<_> = warnings.iter().map(|warning| warning.message.clone()).collect();
     assert_eq!(words, ["no route uses the upstream `other`"]);
 }
+
+#[test]
+fn who_is_asked_counts_as_used_and_what_it_says_may_not_frame_a_message() {
+    let text = "listeners: [ { address: \"127.0.0.1:0\" } ]\nupstreams: { app: { servers: [ \"a:1\" ] }, other: { servers: [ \"b:1\" ] } }\n\
+                routes: [ { upstream: app, auth: { upstream: other, path: /a?b, copy: [ X-User ] } } ]\n";
+    let (config, warnings) = parse("f", text, &|_| None).unwrap();
+    assert!(warnings.is_empty(), "{warnings}");
+    let auth = first(&config).auth.as_ref().unwrap();
+    assert_eq!((&*auth.upstream.name, &*auth.path, auth.copy[0].as_str()), ("other", "/a?b", "x-user"));
+    for off in ["off", "false"] {
+        assert_eq!(first(&with_route(&format!("{{ upstream: app, auth: {off} }}")).unwrap()).auth, None);
+    }
+    let problem = only_problem(with_route("{ upstream: app, auth: { upstream: app, path: /a, copy: [ Content-Length ] } }"));
+    assert!(problem.contains("`Content-Length` cannot be changed"), "{problem}");
+}
