@@ -5,18 +5,24 @@
 
 mod host;
 pub mod path;
+mod redirect;
+mod rewrite;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderName, Method};
 
 use crate::admission::CapsPolicy;
 use crate::affinity::StickyPolicy;
 use crate::client_id::ClientPolicy;
+use crate::message::HeaderEdits;
 use crate::message::cors::CorsPolicy;
 use crate::stream::StreamPolicy;
 use crate::upstream::UpstreamSpec;
+
+pub use redirect::{BadTarget, REDIRECT_STATUSES, Redirect, RedirectTarget};
+pub use rewrite::Rewrite;
 
 /// One entry of `routes`, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +33,18 @@ pub struct Route {
     pub position: usize,
     /// Which requests it takes.
     pub matcher: RouteMatch,
-    /// Where its requests go.
-    pub upstream: Arc<UpstreamSpec>,
+    /// Another path for what becomes of its requests.
+    pub rewrite: Option<Rewrite>,
+    /// What becomes of its requests. All that follows concerns those that go to an upstream.
+    pub action: Action,
+    /// Which host servers are told.
+    pub host: HostField,
+    /// Who is asked first whether a request may pass.
+    pub auth: Option<AuthPolicy>,
+    /// What is done to the fields of requests, as servers get them.
+    pub request_headers: Option<Arc<HeaderEdits>>,
+    /// What is done to the fields of responses, our own answers too.
+    pub response_headers: Option<Arc<HeaderEdits>>,
     /// Protocols that may be upgraded to (RFC 9110 section 7.8), in lower case and without version; never `h2c`. Empty for none.
     pub upgrades: Arc<[Box<str>]>,
     /// How its event streams are treated.
@@ -45,6 +61,61 @@ pub struct Route {
     pub cors: Option<CorsPolicy>,
     /// A browser's own EventSource gets a soft answer in place of an error that will pass ([`crate::message::soft`]).
     pub soft_errors: bool,
+}
+
+/// What becomes of the requests of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// They go to this upstream.
+    Forward(Arc<UpstreamSpec>),
+    /// Their clients are sent elsewhere.
+    Redirect(Redirect),
+}
+
+impl Action {
+    /// The upstream that requests go to, if they go to any.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&Arc<UpstreamSpec>> {
+        match self {
+            Self::Forward(upstream) => Some(upstream),
+            Self::Redirect(_) => None,
+        }
+    }
+}
+
+/// `auth` of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthPolicy {
+    /// Who is asked.
+    pub upstream: Arc<UpstreamSpec>,
+    /// Where: a path and perhaps a query.
+    pub path: Box<str>,
+    /// Fields of an answer that go on with the request, in place of the client's.
+    pub copy: Arc<[HeaderName]>,
+}
+
+/// What goes to servers in `Host`, or in `:authority`. What the client asked for is told apart (`forwarded`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum HostField {
+    /// What the client asked for.
+    #[default]
+    Preserve,
+    /// The address of the chosen server, as it was configured.
+    Upstream,
+    /// This host, with or without a port.
+    Literal(Box<str>),
+}
+
+impl HostField {
+    /// What takes the place of the client's own, where `server` is the configured address of the chosen server.
+    #[must_use]
+    pub fn replacement<'a>(&'a self, server: &'a str) -> Option<&'a str> {
+        match self {
+            Self::Preserve => None,
+            Self::Upstream => Some(server),
+            Self::Literal(host) => Some(host),
+        }
+    }
 }
 
 /// Deadlines of one exchange.

@@ -88,6 +88,10 @@ pub const TUNNEL_IDLE: Duration = Duration::from_hours(1);
 /// `routes[].upgrades`: the one that pages use.
 pub const UPGRADES: [&str; 1] = ["websocket"];
 
+/// `routes[].redirect.status`: keeps the method and the body, so that nothing is lost on the way, and is remembered, since what is written
+/// into a file lasts. The others are for who means something else (RFC 9110 section 15.4).
+pub const REDIRECT_STATUS: u16 = 308;
+
 /// `upstreams.NAME.resolve`: the time to live that container networks and cloud balancers give their names (5 s to 60 s).
 pub const RESOLVE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -157,6 +161,9 @@ pub const LARGEST_FILE: usize = 1 << 20;
 
 /// `limits.request_head`: below, browsers' own fields do not fit; above, one client could claim what a thousand need.
 pub const REQUEST_HEAD_SIZES: RangeInclusive<u64> = (1 << 10)..=(1 << 20);
+
+/// `limits.request_body`: beyond it is a typing error.
+pub const REQUEST_BODY_SIZES: RangeInclusive<u64> = 1..=(1 << 50);
 
 /// `timeouts`: above zero, since zero would end everything at once. A week is for ever to a connection and still fits the
 /// milliseconds of TCP_USER_TIMEOUT.

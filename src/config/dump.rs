@@ -16,7 +16,8 @@ use super::{AccessLog, Config, ListenerHttp2, ListenerSpec};
 use crate::affinity::StickyPolicy;
 use crate::client_id::ClientSource;
 use crate::message::cors::{CorsPolicy, Origins};
-use crate::route::{PathPattern, Route, RouteMatch};
+use crate::message::{HeaderEdits, SetField};
+use crate::route::{Action, AuthPolicy, HostField, PathPattern, Route, RouteMatch};
 use crate::stream::{HeartbeatPolicy, MaxAge};
 use crate::tls::{CertificateSpec, ClientAuth, ClientTlsSpec, ServerTlsSpec};
 use crate::upstream::{Balance, HashOn, HealthCheck, HealthSpec, Http2Spec, Protocol, ServerSpec, UpstreamSpec};
@@ -103,6 +104,7 @@ fn limits(config: &Config) -> Yaml {
     let limits = &config.limits;
     Yaml::map([
         ("request_head", Yaml::word(show_size(limits.request_head as u64))),
+        ("request_body", limits.request_body.map_or_else(|| Yaml::word(0), |size| Yaml::word(show_size(size)))),
         ("connections", limits.connections.map_or_else(|| Yaml::word("auto"), Yaml::word)),
         ("connections_per_client", cap(limits.connections_per_client)),
         ("connect_rate_per_client", cap(limits.connect_rate_per_client.map(NonZeroU32::get))),
@@ -198,10 +200,26 @@ fn health(health: &HealthSpec) -> Yaml {
 }
 
 fn route(route: &Route) -> Yaml {
+    let matcher = ("match", matcher(&route.matcher));
+    match &route.action {
+        Action::Forward(upstream) => forward(matcher, upstream, route),
+        Action::Redirect(redirect) => {
+            let redirect = Yaml::map([("to", Yaml::text(&redirect.to)), ("status", Yaml::word(redirect.status))]);
+            Yaml::map([matcher, ("redirect", redirect), ("rewrite", rewrite(route)), response_headers(route), cors_of(route)])
+        }
+    }
+}
+
+fn forward(matcher: (&'static str, Yaml), upstream: &UpstreamSpec, route: &Route) -> Yaml {
     let timeouts = &route.timeouts;
     Yaml::map([
-        ("match", matcher(&route.matcher)),
-        ("upstream", Yaml::text(&route.upstream.name)),
+        matcher,
+        ("upstream", Yaml::text(&upstream.name)),
+        ("rewrite", rewrite(route)),
+        ("host", host(&route.host)),
+        ("auth", route.auth.as_ref().map_or_else(Yaml::off, auth)),
+        ("request_headers", headers(route.request_headers.as_deref())),
+        response_headers(route),
         ("upgrades", Yaml::list(route.upgrades.iter().map(Yaml::text))),
         (
             "timeouts",
@@ -217,9 +235,51 @@ fn route(route: &Route) -> Yaml {
         ("max_age", route.stream.max_age.as_ref().map_or_else(Yaml::off, max_age)),
         ("sticky", route.sticky.as_ref().map_or_else(Yaml::off, sticky)),
         ("caps", caps(route)),
-        ("cors", route.cors.as_ref().map_or_else(Yaml::off, cors)),
+        cors_of(route),
         ("soft_errors", Yaml::word(route.soft_errors)),
     ])
+}
+
+fn cors_of(route: &Route) -> (&'static str, Yaml) {
+    ("cors", route.cors.as_ref().map_or_else(Yaml::off, cors))
+}
+
+fn rewrite(route: &Route) -> Yaml {
+    let rewrite = route.rewrite.iter();
+    let prefixes = rewrite.flat_map(|rewrite| [("strip_prefix", &rewrite.strip_prefix), ("add_prefix", &rewrite.add_prefix)]);
+    Yaml::map(prefixes.filter_map(|(key, prefix)| Some((key, Yaml::text(prefix.as_ref()?)))))
+}
+
+fn host(host: &HostField) -> Yaml {
+    match host {
+        HostField::Preserve => Yaml::word("preserve"),
+        HostField::Upstream => Yaml::word("upstream"),
+        HostField::Literal(host) => Yaml::text(host),
+    }
+}
+
+fn auth(auth: &AuthPolicy) -> Yaml {
+    Yaml::map([
+        ("upstream", Yaml::text(&auth.upstream.name)),
+        ("path", Yaml::text(&auth.path)),
+        ("copy", Yaml::list(auth.copy.iter().map(Yaml::text))),
+    ])
+}
+
+fn response_headers(route: &Route) -> (&'static str, Yaml) {
+    ("response_headers", headers(route.response_headers.as_deref()))
+}
+
+fn headers(edits: Option<&HeaderEdits>) -> Yaml {
+    let value = |field: &SetField| match field.value.is_sensitive() {
+        true => Yaml::text(MASK),
+        false => Yaml::text(String::from_utf8_lossy(field.value.as_bytes())),
+    };
+    let edits = edits.into_iter();
+    Yaml::map(edits.flat_map(|edits| {
+        let set = edits.set.iter().map(|field| (Yaml::key(&field.spelled), value(field)));
+        [("set", Yaml::map(set)), ("remove", Yaml::list(edits.remove.iter().map(Yaml::text)))]
+    }))
 }
 
 /// Without the keys that narrow nothing: what takes all has no other spelling.

@@ -112,6 +112,8 @@ pub struct ListenerHttp2 {
 pub struct Limits {
     /// Bytes of a request head; 431 beyond.
     pub request_head: usize,
+    /// Bytes of a request body; 413 beyond. `None` for any size.
+    pub request_body: Option<u64>,
     /// Connections of clients at once; `None` is `auto`: (descriptors - reserve) / 2.
     pub connections: Option<usize>,
     /// Connections of one client at once; `None` for any number. Trusted proxies are exempt.

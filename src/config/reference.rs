@@ -57,7 +57,10 @@ fn collect(node: &Node, path: &str, lines: &[&str], entries: &mut HashMap<String
                 let line = key.key_span.line - 1;
                 let is_example = lines[line].contains(" # ");
                 let default = if is_example { None } else { default(&key.node) };
-                collect(&key.node, &format!("{path}."), lines, entries);
+                // Below stand names that the user chooses.
+                if !path.ends_with("_headers.set") {
+                    collect(&key.node, &format!("{path}."), lines, entries);
+                }
                 entries.insert(path, Entry { doc: doc(&lines[..line]), default });
             }
         }

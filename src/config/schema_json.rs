@@ -71,7 +71,10 @@ fn form(form: &Form, presence: Presence, inner: &str, reference: &HashMap<String
         Form::List(item) => list(self::form(item, Presence::Required, inner, reference)),
         Form::Named(each) => {
             let each = self::form(each, Presence::Required, inner, reference);
-            json!({ "type": "object", "additionalProperties": each, "minProperties": 1 })
+            match presence {
+                Presence::Required => json!({ "type": "object", "additionalProperties": each, "minProperties": 1 }),
+                Presence::Optional => json!({ "type": ["object", "null"], "additionalProperties": each }),
+            }
         }
         Form::Later => Value::Bool(false),
     }
@@ -82,6 +85,7 @@ fn value(of: &Type) -> Value {
         Type::Text => json!({ "type": ["string", "number", "boolean"] }),
         Type::TextOrOff => any_of([json!({ "type": ["string", "number"] }), off()]),
         Type::Duration | Type::Size => any_of([pattern(WITH_UNIT), pattern(VARIABLE)]),
+        Type::SizeOrZero => any_of([pattern(WITH_UNIT), json!({ "enum": [0, "0"] }), pattern(VARIABLE)]),
         Type::DurationOrOff => any_of([pattern(WITH_UNIT), off(), pattern(VARIABLE)]),
         Type::Percent => any_of([pattern("^\\s*[0-9]+\\s*%\\s*$"), pattern(VARIABLE)]),
         Type::Flag => any_of([json!({ "enum": [true, false, "true", "false", "off"] }), pattern(VARIABLE)]),

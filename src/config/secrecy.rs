@@ -82,12 +82,30 @@ fn secret_key(line: &str) -> Option<usize> {
         let word = &line[start..end];
         // A key with escapes in it may spell anything.
         let is_escaped = word.contains('\\') && line[end..].starts_with("\":");
-        if is_escaped || word.to_ascii_lowercase().contains("secret") || nearest(word, SECRET_KEYS).is_some() {
+        if is_escaped
+            || is_secret_field_or_section(word)
+            || word.to_ascii_lowercase().contains("secret")
+            || nearest(word, SECRET_KEYS).is_some()
+        {
             return Some(end);
         }
         rest = end;
     }
     None
+}
+
+/// Whether the value of the field `name` lets somebody in, or may.
+pub(super) fn is_secret_field(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["authorization", "cookie", "token", "secret", "password", "credential"].iter().any(|word| name.contains(word))
+        || ["key", "auth"].iter().any(|word| name.ends_with(word))
+}
+
+/// Whether `word` names such a field, or the section of fields that go to servers. Keys of ours have no dash, fields have.
+fn is_secret_field_or_section(word: &str) -> bool {
+    let lower = word.to_ascii_lowercase();
+    let is_section = lower.replace('-', "_").starts_with("request_header");
+    is_section || lower == "authorization" || (lower.contains('-') && is_secret_field(&lower))
 }
 
 fn is_comment(line: &str) -> bool {
@@ -131,6 +149,19 @@ mod tests {
             ("secrets: >\n  S\n  S\nb: 1", vec![1, 2, 3]),
             ("? secrets\n: [ S ]\nb: 1", vec![1, 2]),
             ("\"s\\x65crets\": [\n\"S\"\n]\nb: 1", vec![1, 2, 3]),
+        ] {
+            assert_eq!(hidden(text), lines, "{text}");
+        }
+    }
+
+    #[test]
+    fn fields_that_let_somebody_in_are_hidden_and_so_are_all_that_go_to_servers() {
+        for (text, lines) in [
+            ("request_headers:\n  set:\n    X-Any: S\n  remove: [ A ]\nhost: a", vec![1, 2, 3, 4]),
+            ("- { upstream: a, request_headers: { set: { A: S } } }\n- upstream: b", vec![1]),
+            ("response_headers:\n  set:\n    X-Any: shown\n    Set-Cookie: S\n    X-Api-Key: S\n    Vary: a", vec![4, 5]),
+            ("set: { Authorization: S }\nb: 1", vec![1]),
+            ("limits: { request_head: 64KiB }\nsticky: { cookie: c }\nkey: a.key\nauth: { upstream: a }", vec![]),
         ] {
             assert_eq!(hidden(text), lines, "{text}");
         }

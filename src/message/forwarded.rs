@@ -12,7 +12,7 @@ use pingora::Result;
 use pingora::http::RequestHeader;
 
 use super::edit::{Edit, rewrite};
-use super::grammar::{is_token, trim};
+use super::grammar::{is_token, reads_as, trim};
 
 const FOR: &str = "X-Forwarded-For";
 const PROTO: &str = "X-Forwarded-Proto";
@@ -154,12 +154,10 @@ fn scheme(hop: &ClientHop<'_>) -> &'static str {
 
 /// Whether applications take the field `name` for word of the client; `_` counts as `-`.
 pub(super) fn speaks_of_the_client(name: &[u8]) -> bool {
-    let is = |name: &[u8], expected: &[u8]| {
-        let as_read = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-        name.len() == expected.len() && name.iter().zip(expected).all(|(&byte, &other)| as_read(byte) == other)
-    };
     const FAMILY: &[u8] = b"x-forwarded";
-    is(name, b"forwarded") || is(name, b"x-real-ip") || name.get(..FAMILY.len()).is_some_and(|start| is(start, FAMILY))
+    reads_as(name, b"forwarded")
+        || reads_as(name, b"x-real-ip")
+        || name.get(..FAMILY.len()).is_some_and(|start| reads_as(start, FAMILY))
 }
 
 #[cfg(test)]

@@ -47,6 +47,12 @@ pub(super) fn is_forbidden_control(byte: u8) -> bool {
     (byte < b' ' && byte != b'\t') || byte == 0x7f
 }
 
+/// Whether CGI and WSGI give applications the field `name` under the same name as `expected`: in any case, `_` for `-`.
+pub(super) fn reads_as(name: &[u8], expected: &[u8]) -> bool {
+    let as_read = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == expected.len() && name.iter().zip(expected).all(|(&byte, &other)| as_read(byte) == as_read(other))
+}
+
 /// `text` without the optional whitespace (SP and HTAB) around it.
 pub(super) fn trim(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = text {

@@ -13,11 +13,13 @@
 //! | [`framing`] | HTTP/1.1 bodies, decoded and encoded as their bytes come |
 //! | [`trailers`] | what may stand behind a body |
 //! | [`upgrade`] | which protocol a request asks to switch to, and whether it is granted |
+//! | [`auth_request`] | the question whether a request may pass, and what its answer changes |
 //! | `hop_by_hop` | fields that end at this hop |
 //! | [`forwarded`] | what the upstream is told of the client |
 //! | [`cookie`] | one cookie among others, found or taken out |
 //! | `coding` | content codings: which a response has, whether gzip is offered |
 //! | [`gunzip`] | gzip, decoded as its bytes come |
+//! | [`header_edits`] | fields that the configuration sets or removes |
 //! | `edit` | fields taken out of a head without moving the others |
 //! | [`cors`] | which pages of other origins may read a response |
 //! | [`soft`] | which errors an EventSource comes back from by itself, and when |
@@ -29,6 +31,7 @@
 //! Pure: no sockets, no clock, nothing of ours imported. It must never repair a head: what two parsers could read in two ways is
 //! refused. Serves RFC 9110 (semantics), RFC 9112 (HTTP/1.1 messages) and section 8 of RFC 9113 (HTTP/2).
 
+pub mod auth_request;
 pub mod client_kind;
 mod coding;
 pub mod cookie;
@@ -39,6 +42,7 @@ pub mod framing;
 mod grammar;
 pub mod gunzip;
 pub mod head_end;
+pub mod header_edits;
 mod hop_by_hop;
 pub mod http2;
 pub mod http2_budget;
@@ -61,6 +65,7 @@ pub use client_kind::{Client, ClientKind};
 pub use coding::Coding;
 pub use gunzip::Gunzip;
 pub use head_end::{HeadEnd, HeadScanner};
+pub use header_edits::{HeaderEdits, SetField};
 pub use proxy_header::ProxyHeader;
 pub use request::{AcceptCoding, BuildOptions, Unbuildable};
 pub use request_head::{Refusal, RequestFraming, RequestHead};
@@ -96,6 +101,12 @@ impl Version {
             Self::Http2 => true,
         }
     }
+}
+
+/// Whether `text` is a host with or without a port, as a `Host` field may have it: no userinfo, no escapes, no empty port.
+#[must_use]
+pub fn is_authority(text: &[u8]) -> bool {
+    request_line::authority(text).is_ok()
 }
 
 /// How the property tests of this module run: failures are kept where every checkout finds them.

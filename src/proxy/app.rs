@@ -8,11 +8,13 @@ use bytes::Bytes;
 use http::header::HOST;
 use pingora::http::RequestHeader;
 
+use super::auth::AuthContext;
 use super::cors::PreflightAnswer;
 use super::door::After;
 use super::downstream::Downstream;
 use super::exchange::Exchange;
 use super::record::{Client, Peer, Request, RequestRecord};
+use super::redirect::Moved;
 use super::reject;
 use super::upload::Upload;
 use crate::admission::Admission;
@@ -22,7 +24,7 @@ use crate::clock;
 use crate::drain::Drain;
 use crate::message::RequestHead;
 use crate::message::forwarded::{ClientHop, ForwardedPolicy};
-use crate::route::RouteTable;
+use crate::route::{Redirect, RouteTable};
 use crate::telemetry::access_log::{AccessLog, Asked, RequestLine};
 use crate::telemetry::{Metrics, RouteMetrics, StatusClass, UpstreamMetrics};
 use crate::upstream::Upstream;
@@ -36,6 +38,8 @@ pub struct App {
     pub contexts: Box<[RouteContext]>,
     /// Caps on streams.
     pub admission: Admission<ClientKey>,
+    /// Bytes that a request's body may have; `None` for any number.
+    pub request_body: Option<u64>,
     /// Whose forwarding fields count.
     pub trusted: TrustedProxies,
     /// What servers are told of clients.
@@ -50,9 +54,29 @@ pub struct App {
 
 /// What belongs to one route and is made once.
 #[derive(Debug)]
-pub struct RouteContext {
+pub enum RouteContext {
+    /// Its requests go to an upstream.
+    Forward(ForwardContext),
+    /// They are sent elsewhere.
+    Redirect(Redirect, Arc<RouteMetrics>),
+}
+
+impl RouteContext {
+    fn metrics(&self) -> &Arc<RouteMetrics> {
+        match self {
+            Self::Forward(forward) => &forward.metrics,
+            Self::Redirect(_, metrics) => metrics,
+        }
+    }
+}
+
+/// What belongs to one route to an upstream.
+#[derive(Debug)]
+pub struct ForwardContext {
     /// Its upstream, at work.
     pub upstream: Arc<Upstream>,
+    /// Who is asked first.
+    pub auth: Option<AuthContext>,
     /// Seals and opens its pins.
     pub sealer: Option<Sealer>,
     /// Its metrics.
@@ -84,17 +108,28 @@ impl App {
             host: host.map(Bytes::copy_from_slice),
             path: head.uri.path().as_bytes().into(),
             route: Arc::clone(&route.name),
-            upstream: Arc::clone(&route.upstream.name),
+            upstream: route.action.upstream().map(|upstream| Arc::clone(&upstream.name)),
         };
-        let record = RequestRecord::new(asked, Arc::clone(&self.log), Arc::clone(&context.metrics), started);
+        let record = RequestRecord::new(asked, Arc::clone(&self.log), Arc::clone(context.metrics()), started);
+        let edits = route.response_headers.clone();
         if let Some(preflight) = preflight {
+            down.set_response_headers(edits);
             let answer = PreflightAnswer { route, preflight, request: &request, keep_alive };
             return answer.send(down, upload, client, record).await;
         }
         let cors = route.cors.as_ref().map(|policy| policy.grant(&head.headers));
         down.set_cors(cors);
-        let exchange = Exchange { app: self, route, context, request: &request, client: address, keep_alive };
-        exchange.run(down, upload, client, record).await
+        down.set_response_headers(edits);
+        match context {
+            RouteContext::Forward(context) => {
+                let exchange = Exchange { app: self, route, context, request: &request, client: address, keep_alive };
+                exchange.run(down, upload, client, record).await
+            }
+            RouteContext::Redirect(redirect, _) => {
+                let moved = Moved { route, redirect, request: &request, keep_alive };
+                moved.answer(down, upload, client, record).await
+            }
+        }
     }
 
     /// What a server is told of this client.

@@ -2,9 +2,10 @@
 //! one. RFC 9110 sections 9.2.2 and 15.2, RFC 9112 section 9.3.1, RFC 9113 section 8.7.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::uri::Scheme;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::v1::client::HttpSession as UpstreamSession;
 
@@ -20,12 +21,17 @@ use crate::client_id;
 use crate::clock;
 use crate::message::request::AcceptCoding;
 use crate::message::upgrade::Protocol as Switch;
-use crate::message::{BuildOptions, ResponseHead, Version, forwarded, http2, request, response, upgrade};
-use crate::telemetry::ConnectionKind;
-use crate::upstream::{Balance, BusyGuard, ConnectError, Connection, HashOn, Http2Lease, Pick, Protocol, Server};
+use crate::message::{
+    BuildOptions, RequestFraming, ResponseHead, Version, auth_request, forwarded, http2, request, response, upgrade,
+};
+use crate::telemetry::{ConnectionKind, UpstreamMetrics};
+use crate::upstream::{Balance, BusyGuard, ConnectError, Connection, HashOn, Http2Lease, Pick, Protocol, Server, Upstream};
 
 /// Servers that one request tries to connect to.
-const MAX_SERVERS_TRIED: usize = 8;
+pub(super) const MAX_SERVERS_TRIED: usize = 8;
+
+/// What a body is refused for.
+pub(super) const TOO_LARGE: &str = "the body is larger than limits.request_body";
 
 /// Why there is no response of the upstream's.
 #[derive(Debug)]
@@ -59,12 +65,14 @@ pub(super) struct Question<'a> {
     pub(super) peer: Peer,
     /// Its `Accept` names the type of event streams.
     pub(super) stream_intent: bool,
+    /// What it takes along from whoever let it pass.
+    pub(super) granted: &'a [(HeaderName, HeaderValue)],
     /// The protocol that it may switch to.
     pub(super) upgrade: Option<&'a Switch>,
 }
 
 /// A connection to a server, ready for a request.
-enum Carrier {
+pub(super) enum Carrier {
     Http1(Connection),
     Http2(Http2Lease),
 }
@@ -90,7 +98,7 @@ impl Exchange<'_> {
     ) -> Result<Answered, Failure> {
         let upstream = &self.context.upstream;
         let pin = self.context.sealer.as_ref().and_then(|sealer| sealer.open(&down.head().headers, clock::wall()));
-        let key = self.hash_key(down);
+        let key = self.hash_key(down, &upstream.spec().balance);
         let mut tried: Vec<Arc<Server>> = Vec::new();
         let mut failed = None;
         // It went out on a connection that turned out to be dead. Only once: from then on on fresh connections.
@@ -157,28 +165,17 @@ impl Exchange<'_> {
     }
 
     async fn connect(&self, server: &Server, record: &mut RequestRecord, fresh: bool) -> Result<Carrier, ConnectError> {
-        let (upstream, timeout) = (&self.context.upstream, self.route.timeouts.connect);
-        let began = clock::now();
-        let connected = match (upstream.spec().protocol, fresh) {
-            (Protocol::Http1, false) => upstream.connect(server, timeout).await.map(Carrier::Http1),
-            (Protocol::Http1, true) => upstream.connect_fresh(server, timeout).await.map(Carrier::Http1),
-            (Protocol::Http2, false) => upstream.connect_http2(server, timeout).await.map(Carrier::Http2),
-            (Protocol::Http2, true) => upstream.connect_http2_fresh(server, timeout).await.map(Carrier::Http2),
-        };
-        match &connected {
-            Ok(carrier) if carrier.is_reused() => self.context.upstream_metrics.connected(ConnectionKind::Reused),
-            Ok(_) => {
-                record.connected(clock::now().saturating_duration_since(began));
-                self.context.upstream_metrics.connected(ConnectionKind::Fresh);
-            }
-            Err(_) => self.context.upstream_metrics.connect_failed(),
+        let (upstream, metrics) = (&self.context.upstream, &self.context.upstream_metrics);
+        let (carrier, kind, took) = connect(upstream, metrics, server, self.route.timeouts.connect, fresh).await?;
+        if kind == ConnectionKind::Fresh {
+            record.connected(took);
         }
-        connected
+        Ok(carrier)
     }
 
     /// What `balance: hash` goes by.
-    fn hash_key(&self, down: &Downstream) -> Option<Vec<u8>> {
-        let Balance::Hash(on) = &self.route.upstream.balance else { return None };
+    pub(super) fn hash_key(&self, down: &Downstream, balance: &Balance) -> Option<Vec<u8>> {
+        let Balance::Hash(on) = balance else { return None };
         let head = down.head();
         let found = match on {
             HashOn::Client => None,
@@ -216,11 +213,25 @@ impl Exchange<'_> {
         };
         let options = BuildOptions { default_host: server.host(), accept };
         let mut head = request::build(down.head(), self.request.framing, options).map_err(unbuildable)?;
+        if let Some(rewrite) = &self.route.rewrite {
+            let target = rewrite.apply(head.raw_path()).into_owned();
+            head.set_raw_path(&target).map_err(|_| Failure::Client(414, "the rewritten target is too long"))?;
+        }
+        if let Some(host) = self.route.host.replacement(server.host()) {
+            head.insert_header("Host", host).map_err(|_| Failure::Client(400, "no request can be built from it"))?;
+        }
         let hop = self.app.hop(question.peer, self.client, down.head());
         forwarded::apply(&mut head, self.app.forwarded, &hop)
             .map_err(|_| Failure::Client(400, "no request can be built from it"))?;
         if let Some(sealer) = &self.context.sealer {
             sealer.strip(&mut head).map_err(|_| Failure::Client(400, "no request can be built from it"))?;
+        }
+        if let Some(auth) = &self.context.auth {
+            auth_request::replace(&mut head, &auth.policy.copy, question.granted)
+                .map_err(|_| Failure::Client(400, "no request can be built from it"))?;
+        }
+        if let Some(edits) = &self.route.request_headers {
+            edits.edit_request(&mut head).map_err(|_| Failure::Client(400, "no request can be built from it"))?;
         }
         if let Some(protocol) = question.upgrade {
             upgrade::ask_upstream(&mut head, protocol).map_err(unbuildable)?;
@@ -266,6 +277,7 @@ impl Exchange<'_> {
                 moved = upload.progress() => {
                     moved.map_err(|error| match error {
                         BodyError::ClientGone => Failure::ClientGone,
+                        BodyError::TooLarge => Failure::Client(413, TOO_LARGE),
                         BodyError::Malformed => Failure::Client(400, "the framing of the body is malformed"),
                     })?;
                     since = clock::now();
@@ -291,30 +303,12 @@ impl Exchange<'_> {
         head: &RequestHeader,
         server: &Server,
     ) -> Result<ServerResponse, Failure> {
-        match carrier {
-            Carrier::Http1(connection) => {
-                let (mut transport, socket) = connection.transport.share();
-                transport.start_recording();
-                let mut session = UpstreamSession::new(transport);
-                session.write_timeout = Some(self.route.timeouts.response_head);
-                let sent = session.write_request_header(Box::new(head.clone())).await;
-                sent.map_err(|error| Failure::Stale(error.to_string()))?;
-                upload.begin(BodySender::http1(socket, self.request.framing));
-                Ok(ServerResponse::http1(session))
-            }
-            Carrier::Http2(mut lease) => {
-                // RFC 9110 section 6.5.1: whoever says so drops none, and none go to an HTTP/1.1 client from here.
-                let trailers = self.request.version == Version::Http2 && http2::takes_trailers(&down.head().headers);
-                let scheme = if server.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
-                let request = http2::upstream_request(head, scheme, trailers)
-                    .map_err(|_| Failure::Client(400, "no request can be built from it"))?;
-                let has_body = self.request.framing.has_body();
-                let sent = lease.requests.send_request(request, !has_body);
-                let (response, stream) = sent.map_err(|error| refused(&error))?;
-                upload.begin(if has_body { BodySender::http2(stream) } else { BodySender::none() });
-                Ok(ServerResponse::http2(response, lease))
-            }
-        }
+        // RFC 9110 section 6.5.1: whoever says so drops none, and none go to an HTTP/1.1 client from here.
+        let trailers = self.request.version == Version::Http2 && http2::takes_trailers(&down.head().headers);
+        let patience = self.route.timeouts.response_head;
+        let (response, body) = send_head(carrier, head, server, self.request.framing, trailers, patience).await?;
+        upload.begin(body);
+        Ok(response)
     }
 
     /// 103 and the like, for clients that know them (RFC 9110 section 15.2). 100 we gave ourselves.
@@ -334,6 +328,60 @@ async fn unless_gone<T>(down: &mut Downstream, upload: &mut Upload, work: impl F
         done = work => Ok(done),
         () = upload.left() => Err(Failure::ClientGone),
         () = down.gone() => Err(Failure::ClientGone),
+    }
+}
+
+/// A connection to `server`, of which kind it is and how long it took; counted in `metrics`.
+pub(super) async fn connect(
+    upstream: &Upstream,
+    metrics: &UpstreamMetrics,
+    server: &Server,
+    timeout: Duration,
+    fresh: bool,
+) -> Result<(Carrier, ConnectionKind, Duration), ConnectError> {
+    let began = clock::now();
+    let connected = match (upstream.spec().protocol, fresh) {
+        (Protocol::Http1, false) => upstream.connect(server, timeout).await.map(Carrier::Http1),
+        (Protocol::Http1, true) => upstream.connect_fresh(server, timeout).await.map(Carrier::Http1),
+        (Protocol::Http2, false) => upstream.connect_http2(server, timeout).await.map(Carrier::Http2),
+        (Protocol::Http2, true) => upstream.connect_http2_fresh(server, timeout).await.map(Carrier::Http2),
+    };
+    let carrier = connected.inspect_err(|_| metrics.connect_failed())?;
+    let kind = if carrier.is_reused() { ConnectionKind::Reused } else { ConnectionKind::Fresh };
+    metrics.connected(kind);
+    Ok((carrier, kind, clock::now().saturating_duration_since(began)))
+}
+
+/// Sends the head of a request whose body has `framing`; gives its response, and where the body goes. `trailers` says that the client
+/// takes them; `patience` bounds each write over HTTP/1.
+pub(super) async fn send_head(
+    carrier: Carrier,
+    head: &RequestHeader,
+    server: &Server,
+    framing: RequestFraming,
+    trailers: bool,
+    patience: Duration,
+) -> Result<(ServerResponse, BodySender), Failure> {
+    match carrier {
+        Carrier::Http1(connection) => {
+            let (mut transport, socket) = connection.transport.share();
+            transport.start_recording();
+            let mut session = UpstreamSession::new(transport);
+            session.write_timeout = Some(patience);
+            let sent = session.write_request_header(Box::new(head.clone())).await;
+            sent.map_err(|error| Failure::Stale(error.to_string()))?;
+            Ok((ServerResponse::http1(session), BodySender::http1(socket, framing)))
+        }
+        Carrier::Http2(mut lease) => {
+            let scheme = if server.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
+            let request = http2::upstream_request(head, scheme, trailers)
+                .map_err(|_| Failure::Client(400, "no request can be built from it"))?;
+            let has_body = framing.has_body();
+            let sent = lease.requests.send_request(request, !has_body);
+            let (response, stream) = sent.map_err(|error| refused(&error))?;
+            let body = if has_body { BodySender::http2(stream) } else { BodySender::none() };
+            Ok((ServerResponse::http2(response, lease), body))
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::http2_turns::Turns;
 use super::http2_write::poll_send;
 use super::relay::reset_on_close;
 use crate::message::cors::Grant;
-use crate::message::{Version, http2};
+use crate::message::{HeaderEdits, Version, http2};
 use crate::transport::{Socket, Transport, Wire};
 
 /// How long what was sent may take to go out before its stream is reset.
@@ -40,6 +40,7 @@ pub struct Http1Client {
     socket: Arc<Socket>,
     keeps: bool,
     cors: Option<Box<Grant>>,
+    edits: Option<Arc<HeaderEdits>>,
 }
 
 /// The answering half of an HTTP/2 stream.
@@ -49,6 +50,7 @@ pub struct Http2Client {
     turns: Arc<Turns>,
     write_stall: Duration,
     cors: Option<Box<Grant>>,
+    edits: Option<Arc<HeaderEdits>>,
 }
 
 enum Answer {
@@ -75,7 +77,7 @@ impl Downstream {
     /// A session that read the request's head. `socket` is the one below it.
     #[must_use]
     pub fn http1(session: HttpSession, version: Version, socket: Arc<Socket>) -> Self {
-        Self::Http1(Http1Client { session: Box::new(session), version, socket, keeps: false, cors: None })
+        Self::Http1(Http1Client { session: Box::new(session), version, socket, keeps: false, cors: None, edits: None })
     }
 
     /// A stream on which a request with `head` came, and the turns of its connection.
@@ -87,6 +89,7 @@ impl Downstream {
             turns,
             write_stall: Duration::MAX,
             cors: None,
+            edits: None,
         })
     }
 
@@ -118,6 +121,12 @@ impl Downstream {
     pub fn has_cors(&self) -> bool {
         let (Self::Http1(Http1Client { cors, .. }) | Self::Http2(Http2Client { cors, .. })) = self;
         cors.is_some()
+    }
+
+    /// What is done to the fields of each final response, whoever made it.
+    pub fn set_response_headers(&mut self, fields: Option<Arc<HeaderEdits>>) {
+        let (Self::Http1(Http1Client { edits, .. }) | Self::Http2(Http2Client { edits, .. })) = self;
+        *edits = fields;
     }
 
     /// How a body of unknown length is delimited for this client.
@@ -153,10 +162,13 @@ impl Downstream {
     /// # Errors
     /// [`Gone`].
     pub async fn write_head(&mut self, mut head: ResponseHeader, body: Body, keeps: bool) -> Result<(), Gone> {
-        let (Self::Http1(Http1Client { cors, .. }) | Self::Http2(Http2Client { cors, .. })) = &*self;
+        let (Self::Http1(Http1Client { cors, edits, .. }) | Self::Http2(Http2Client { cors, edits, .. })) = &*self;
         // 101 is no response that a page could read.
         if let Some(cors) = cors.as_ref().filter(|_| !head.status.is_informational()) {
             cors.write(&mut head);
+        }
+        if let Some(edits) = edits {
+            edits.edit_response(&mut head).map_err(|_| Gone)?;
         }
         match self {
             Self::Http1(client) => {

@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::app::{App, RouteContext, leave};
-use super::ask::{Failure, Question};
+use super::app::{App, ForwardContext, leave};
+use super::ask::{Failure, Question, TOO_LARGE};
 use super::door::After;
 use super::downstream::Downstream;
 use super::record::{Client, Outcome, RequestRecord};
@@ -13,7 +13,7 @@ use super::reject;
 use super::upload::Upload;
 use crate::admission::{Permit, Refusal};
 use crate::client_id::{self, ClientKey};
-use crate::message::{RequestHead, ResponseFacts, ResponseFraming, upgrade};
+use crate::message::{RequestFraming, RequestHead, ResponseFacts, ResponseFraming, upgrade};
 use crate::route::Route;
 use crate::sse;
 use crate::telemetry::StreamCap;
@@ -27,7 +27,7 @@ pub struct Exchange<'a> {
     /// The route it takes.
     pub route: &'a Route,
     /// What belongs to that route.
-    pub context: &'a RouteContext,
+    pub context: &'a ForwardContext,
     /// What the door judged.
     pub request: &'a RequestHead,
     /// Who asks, behind trusted proxies.
@@ -46,6 +46,18 @@ impl Exchange<'_> {
         mut record: RequestRecord,
     ) -> After {
         down.set_write_stall(self.route.timeouts.write_stall);
+        if let Some(most) = self.app.request_body {
+            if matches!(self.request.framing, RequestFraming::Length(length) if length > most) {
+                record.reason(TOO_LARGE);
+                return self.refuse(down, upload, client, record, 413, Some(TOO_LARGE)).await;
+            }
+            upload.set_limit(most);
+        }
+        let peer = client.peer();
+        let granted = match self.authorize(&mut down, &mut upload, peer).await {
+            Ok(granted) => granted,
+            Err(denial) => return self.deny(down, upload, client, record, denial).await,
+        };
         let accepts = down.head().headers.get_all(http::header::ACCEPT);
         let stream_intent = accepts.iter().any(|value| sse::accepts_event_stream(value.as_bytes()));
         // Before the upstream is bothered, where the request says what it wants.
@@ -53,9 +65,9 @@ impl Exchange<'_> {
             Ok(permit) => permit,
             Err(refusal) => return self.over_cap(down, upload, client, record, refusal).await,
         };
-        let may_upgrade = self.route.upstream.protocol == Protocol::Http1;
+        let may_upgrade = self.context.upstream.spec().protocol == Protocol::Http1;
         let upgrade = may_upgrade.then(|| upgrade::asked(&down.head().headers, self.request, &self.route.upgrades)).flatten();
-        let question = Question { peer: client.peer(), stream_intent, upgrade: upgrade.as_ref() };
+        let question = Question { peer, stream_intent, granted: &granted, upgrade: upgrade.as_ref() };
         let failure = match self.ask(&mut down, &mut upload, &mut record, &question).await {
             Ok(answered) => {
                 record.answered();
@@ -146,7 +158,7 @@ impl Exchange<'_> {
         self.refuse(down, upload, client, record, 429, Some(&format!("no more event streams: {refusal}"))).await
     }
 
-    async fn refuse(
+    pub(super) async fn refuse(
         &self,
         mut down: Downstream,
         upload: Upload,

@@ -8,7 +8,7 @@ use h2::Reason;
 use pingora::http::ResponseHeader;
 
 use super::app::leave;
-use super::ask::Answered;
+use super::ask::{Answered, TOO_LARGE};
 use super::door::After;
 use super::downstream::{Body, Downstream};
 use super::exchange::Exchange;
@@ -58,6 +58,11 @@ impl Exchange<'_> {
         record.outcome(outcome);
         match outcome {
             Outcome::Whole => {}
+            _ if upload.is_too_large() => {
+                record.reason(TOO_LARGE);
+                down.break_off(Reason::CANCEL).await;
+                return After::Gone;
+            }
             Outcome::UpstreamLost => {
                 down.break_off(Reason::INTERNAL_ERROR).await;
                 return After::Gone;

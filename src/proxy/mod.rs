@@ -18,6 +18,7 @@
 //! | [`app`] | one request: route, exchange |
 //! | [`exchange`] | one request and its response |
 //! | `cors` | preflights, answered before all else |
+//! | `auth` | another server is asked whether a request may pass |
 //! | `ask` | choose a server, send, read heads |
 //! | [`downstream`] | the answering half towards a client, over HTTP/1 or HTTP/2 |
 //! | `server_response` | a server's response on its way in, over HTTP/1 or HTTP/2 |
@@ -28,12 +29,14 @@
 //! | [`relay`] | one event stream |
 //! | `tunnel` | a connection that switched protocols |
 //! | `http2_write`, `http2_turns` | writing to a stream within its window; what of it is on the wire |
+//! | `redirect` | a request that is sent elsewhere |
 //! | [`reject`] | the answers that we give ourselves |
 //! | `soft` | what an EventSource gets in place of some of them |
 //! | [`record`] | gauges, counters and log lines of connections and streams |
 
 pub mod app;
 mod ask;
+mod auth;
 mod body_sender;
 mod cors;
 pub mod door;
@@ -50,6 +53,7 @@ mod http2_write;
 mod https_redirect;
 pub mod listener;
 pub mod record;
+mod redirect;
 pub mod reject;
 pub mod relay;
 mod request_body;
@@ -60,7 +64,8 @@ mod tls_door;
 mod tunnel;
 mod upload;
 
-pub use app::{App, RouteContext};
+pub use app::{App, ForwardContext, RouteContext};
+pub use auth::AuthContext;
 pub use door::{Door, DoorSettings};
 pub use entrance::Entrance;
 pub use listener::{Http2Settings, Listener};

@@ -96,8 +96,8 @@ pub struct Request {
     pub path: Box<[u8]>,
     /// The route's name.
     pub route: Arc<str>,
-    /// The upstream's name.
-    pub upstream: Arc<str>,
+    /// The upstream's name; none if the route has none.
+    pub upstream: Option<Arc<str>>,
 }
 
 impl Request {
@@ -108,7 +108,7 @@ impl Request {
             host: self.host.as_deref(),
             path: Some(&self.path),
             route: Some(&self.route),
-            upstream: Some(&self.upstream),
+            upstream: self.upstream.as_deref(),
             server: server.map(|server| server.address()),
         }
     }

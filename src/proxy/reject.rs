@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Method};
 use pingora::http::ResponseHeader;
 
 use super::downstream::{Body, Downstream, Gone};
@@ -16,8 +17,11 @@ const RETRY_AFTER_A_CAP: Duration = Duration::from_secs(5);
 fn explanation(status: u16) -> &'static str {
     match status {
         400 => "The request could not be understood.",
+        401 => "Credentials are needed.",
+        403 => "This is not allowed.",
         404 => "Nothing is served here.",
         408 => "The request did not arrive in time.",
+        413 => "The body is too large.",
         431 => "The request head is too large.",
         502 => "The server behind this proxy could not be reached, or its answer could not be understood.",
         503 => "No server can take this request right now.",
@@ -57,10 +61,46 @@ pub fn raw(status: u16, reason: &str) -> Vec<u8> {
 /// # Errors
 /// When the client does not take it.
 pub async fn answer(down: &mut Downstream, status: u16, reason: Option<&str>, keeps: bool) -> Result<(), Gone> {
+    answer_with(down, status, reason, &[], keeps).await
+}
+
+/// The same with these fields too.
+///
+/// # Errors
+/// When the client does not take it.
+pub async fn answer_with(
+    down: &mut Downstream,
+    status: u16,
+    reason: Option<&str>,
+    fields: &[(HeaderName, HeaderValue)],
+    keeps: bool,
+) -> Result<(), Gone> {
     let body = Bytes::from(body(status, reason));
-    let head = head(status, body.len()).map_err(|_| Gone)?;
-    down.write_head(head, Body::Framed, keeps).await?;
-    down.write_body(body).await?;
+    let mut head = head(status, body.len()).map_err(|_| Gone)?;
+    for (name, value) in fields {
+        head.append_header(name, value).map_err(|_| Gone)?;
+    }
+    send(down, head, body, keeps).await
+}
+
+/// Sends the client to `location` with `status`, one of 3xx.
+///
+/// # Errors
+/// When the client does not take it.
+pub async fn redirect(down: &mut Downstream, status: u16, location: HeaderValue, keeps: bool) -> Result<(), Gone> {
+    let mut head = ResponseHeader::build(status, Some(4)).map_err(|_| Gone)?;
+    let fields = head.insert_header(LOCATION, location).and_then(|()| head.insert_header(CONTENT_LENGTH, 0));
+    fields.map_err(|_| Gone)?;
+    send(down, head, Bytes::new(), keeps).await
+}
+
+async fn send(down: &mut Downstream, head: ResponseHeader, body: Bytes, keeps: bool) -> Result<(), Gone> {
+    if body.is_empty() || down.head().method == Method::HEAD {
+        down.write_head(head, Body::None, keeps).await?;
+    } else {
+        down.write_head(head, Body::Framed, keeps).await?;
+        down.write_body(body).await?;
+    }
     down.finish(None).await
 }
 

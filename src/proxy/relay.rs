@@ -225,6 +225,7 @@ impl Flow {
             match upload.poll(cx) {
                 Poll::Pending => return None,
                 Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) if upload.is_too_large() => return Some(ClientEnd::TooLarge),
                 Poll::Ready(Err(_)) => return Some(ClientEnd::Closed),
             }
         }

@@ -47,6 +47,8 @@ pub(super) enum BodyError {
     ClientGone,
     /// Its framing cannot be read.
     Malformed,
+    /// There is more of it than may be.
+    TooLarge,
 }
 
 /// What came of a body.
@@ -66,12 +68,20 @@ impl RequestBody {
             RequestFraming::Length(length) => Framing::Length(length),
             RequestFraming::None => Framing::Length(0),
         });
-        Self::Http1(Http1Body { wire: Wire::Shared(socket), ahead, decoder, broken: None })
+        Self::Http1(Http1Body { wire: Wire::Shared(socket), ahead, decoder, allowance: Allowance::ANY, broken: None })
     }
 
     /// The body of a request that came over HTTP/2.
     pub(super) fn http2(stream: RecvStream) -> Self {
-        Self::Http2(Http2Body { stream, data_over: false })
+        Self::Http2(Http2Body { stream, allowance: Allowance::ANY, data_over: false })
+    }
+
+    /// No more than `bytes` may come.
+    pub(super) fn set_limit(&mut self, bytes: u64) {
+        match self {
+            Self::Http1(body) => body.allowance = Allowance(bytes),
+            Self::Http2(body) => body.allowance = Allowance(bytes),
+        }
     }
 
     /// Reads what there is and hands it to `to`; without `to` it is forgotten.
@@ -108,12 +118,25 @@ impl RequestBody {
     }
 }
 
+/// How many bytes may still come.
+struct Allowance(u64);
+
+impl Allowance {
+    const ANY: Self = Self(u64::MAX);
+
+    fn take(&mut self, bytes: usize) -> Result<(), BodyError> {
+        self.0 = self.0.checked_sub(bytes as u64).ok_or(BodyError::TooLarge)?;
+        Ok(())
+    }
+}
+
 /// A body on a raw socket.
 pub(super) struct Http1Body {
     wire: Wire,
     /// Read before, and not yet taken.
     ahead: Bytes,
     decoder: Decoder,
+    allowance: Allowance,
     /// Waits for the connection to break; made only while nothing is read.
     broken: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -158,6 +181,7 @@ impl Http1Body {
     ) -> Result<(usize, Received), BodyError> {
         payload.clear();
         let decoded = self.decoder.decode(input, payload);
+        self.allowance.take(payload.iter().map(Range::len).sum())?;
         if let Some(to) = to {
             for range in payload.iter() {
                 to.push(&input[range.clone()]);
@@ -201,6 +225,7 @@ impl Http1Body {
 /// A body on a stream.
 pub(super) struct Http2Body {
     stream: RecvStream,
+    allowance: Allowance,
     /// What is left are trailers.
     data_over: bool,
 }
@@ -212,6 +237,7 @@ impl Http2Body {
                 Some(Ok(data)) => {
                     // An error means that the stream is over, which the next read tells.
                     let _ = self.stream.flow_control().release_capacity(data.len());
+                    self.allowance.take(data.len())?;
                     if let Some(to) = to {
                         to.push_bytes(data);
                     }

@@ -17,14 +17,24 @@ pub(super) struct Upload {
     received: bool,
     /// Something of it was read.
     touched: bool,
-    /// The client is gone or cannot be understood: nothing more comes.
-    over: bool,
+    /// The client is gone, cannot be understood or sent too much: nothing more is taken.
+    over: Option<BodyError>,
 }
 
 impl Upload {
     /// A body that waits for a server; `has_body` as the head said.
     pub(super) fn new(from: RequestBody, has_body: bool) -> Self {
-        Self { from, to: BodySender::none(), received: !has_body, touched: false, over: false }
+        Self { from, to: BodySender::none(), received: !has_body, touched: false, over: None }
+    }
+
+    /// No more than `bytes` may come.
+    pub(super) fn set_limit(&mut self, bytes: u64) {
+        self.from.set_limit(bytes);
+    }
+
+    /// More came than may.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.over == Some(BodyError::TooLarge)
     }
 
     /// It goes to this server, together with what another one may have got of it.
@@ -60,7 +70,7 @@ impl Upload {
 
     /// Whether the server takes it.
     pub(super) fn is_taken(&self) -> bool {
-        !self.over && !self.to.is_broken()
+        self.over.is_none() && !self.to.is_broken()
     }
 
     /// Whether the server has all of it: only then may its connection serve another.
@@ -80,11 +90,13 @@ impl Upload {
 
     /// Moves some of the body; ready each time something moved. Once all of it did, only the client's leaving is told.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
-        if self.over {
+        if self.over.is_some() {
             return Poll::Pending;
         }
         let polled = self.poll_open(cx);
-        self.over = matches!(polled, Poll::Ready(Err(_)));
+        if let Poll::Ready(Err(error)) = polled {
+            self.over = Some(error);
+        }
         polled
     }
 
@@ -114,6 +126,11 @@ impl Upload {
             let _ = self.to.poll_flush(cx);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Before anything of it is read: resolves once the client left. Behind a body that waits to be read only a break can be seen.
+    pub(super) async fn left(&mut self) {
+        std::future::poll_fn(|cx| if self.received { self.from.poll_gone(cx) } else { self.from.poll_broken(cx) }).await;
     }
 
     /// The same as a future: resolves each time something moved.

@@ -59,7 +59,15 @@ pub(super) fn split(target: &[u8]) -> (Option<&[u8]>, &[u8]) {
     (authority, path)
 }
 
-fn after_scheme(target: &[u8]) -> Option<&[u8]> {
+/// The path of a request target as it was spelled, and its query with the `?`; empty if it has none.
+pub(super) fn path_and_query(target: &[u8]) -> (&[u8], &[u8]) {
+    let (_, path) = split(target);
+    let query = target.iter().position(|&byte| byte == b'?').map_or(&[][..], |at| &target[at..]);
+    (path, query)
+}
+
+/// What follows `http://` or `https://`, in any case.
+pub(super) fn after_scheme(target: &[u8]) -> Option<&[u8]> {
     [&b"http://"[..], b"https://"].into_iter().find_map(|scheme| {
         let (start, rest) = target.split_at_checked(scheme.len())?;
         start.eq_ignore_ascii_case(scheme).then_some(rest)
@@ -133,6 +141,30 @@ fn without_dot_segments(path: &[u8]) -> Vec<u8> {
         }
     }
     kept
+}
+
+/// What a segment does to the path before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// `.`
+    Stay,
+    /// `..`
+    Up,
+    /// Any other, the empty one too.
+    Down,
+}
+
+/// Reads one segment, whose dots may be escaped.
+pub(super) fn step(segment: &[u8]) -> Step {
+    // `%2e%2e` is the longest dot segment.
+    if segment.len() > 6 || !segment.starts_with(b".") && !segment.starts_with(b"%") {
+        return Step::Down;
+    }
+    match &*with_normal_escapes(segment) {
+        b"." => Step::Stay,
+        b".." => Step::Up,
+        _ => Step::Down,
+    }
 }
 
 /// The byte that the two hexadecimal digits at the start of `text` stand for.

@@ -7,7 +7,7 @@ use http::Method;
 use proptest::prelude::*;
 
 use super::path::normalize;
-use super::{HostPattern, PathPattern, Route, RouteMatch, RouteTable, RouteTimeouts};
+use super::{Action, HostPattern, PathPattern, Route, RouteMatch, RouteTable, RouteTimeouts};
 use crate::admission::CapsPolicy;
 use crate::client_id::{ClientPolicy, ClientSource};
 use crate::stream::StreamPolicy;
@@ -38,7 +38,12 @@ fn table(matchers: Vec<RouteMatch>) -> RouteTable {
         name: position.to_string().into(),
         position,
         matcher,
-        upstream: Arc::clone(&upstream),
+        rewrite: None,
+        action: Action::Forward(Arc::clone(&upstream)),
+        host: Default::default(),
+        auth: None,
+        request_headers: None,
+        response_headers: None,
         upgrades: Arc::default(),
         stream: Arc::clone(&stream),
         timeouts: RouteTimeouts {

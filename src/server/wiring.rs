@@ -15,7 +15,10 @@ use crate::admission::{Admission, ConnectRate, Connections};
 use crate::affinity::Sealer;
 use crate::config::{self, Config, ListenerHttp2, ListenerSpec, LogSpec};
 use crate::drain::Drain;
-use crate::proxy::{App, Door, DoorSettings, Entrance, Http2Settings, Listener, RouteContext};
+use crate::proxy::{
+    App, AuthContext, Door, DoorSettings, Entrance, ForwardContext, Http2Settings, Listener, RouteContext,
+};
+use crate::route::Action;
 use crate::telemetry::access_log::{AccessLog, AccessLogError, Sink};
 use crate::telemetry::logging;
 use crate::telemetry::{Labels, Metrics};
@@ -49,12 +52,25 @@ pub(super) fn wire(
         .routes
         .iter()
         .filter_map(|route| {
-            Some(RouteContext {
-                upstream: Arc::clone(upstreams.get(&route.upstream.name)?),
+            let route_metrics = Arc::clone(metrics.route(route.position)?);
+            let upstream = match &route.action {
+                Action::Forward(upstream) => upstream,
+                Action::Redirect(redirect) => return Some(RouteContext::Redirect(redirect.clone(), route_metrics)),
+            };
+            Some(RouteContext::Forward(ForwardContext {
+                upstream: Arc::clone(upstreams.get(&upstream.name)?),
+                auth: match &route.auth {
+                    Some(auth) => Some(AuthContext {
+                        policy: auth.clone(),
+                        upstream: Arc::clone(upstreams.get(&auth.upstream.name)?),
+                        metrics: Arc::clone(metrics.upstream(&auth.upstream.name)?),
+                    }),
+                    None => None,
+                },
                 sealer: route.sticky.as_ref().map(Sealer::new),
-                metrics: Arc::clone(metrics.route(route.position)?),
-                upstream_metrics: Arc::clone(metrics.upstream(&route.upstream.name)?),
-            })
+                metrics: route_metrics,
+                upstream_metrics: Arc::clone(metrics.upstream(&upstream.name)?),
+            }))
         })
         .collect();
     let connections = Connections::new(connections(&config, descriptors), config.limits.connections_per_client);
@@ -70,6 +86,7 @@ pub(super) fn wire(
         admission,
         routes: config.routes,
         contexts,
+        request_body: config.limits.request_body,
         trusted: config.trusted_proxies,
         forwarded: config.forwarded,
         log: Arc::clone(log),

@@ -66,6 +66,8 @@ pub enum EndReason {
     ClientGone,
     /// The client took nothing for `write_stall`.
     WriteStall,
+    /// The client's request, which may go on behind the head of its response, grew beyond `limits.request_body`.
+    UploadTooLarge,
     /// Planned: the age limit.
     MaxAge,
     /// Planned: we leave.
@@ -78,13 +80,14 @@ pub enum EndReason {
 
 impl EndReason {
     /// All of them, for metrics that exist before the first stream ends.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::UpstreamEnd,
         Self::UpstreamLost,
         Self::UpstreamMalformed,
         Self::UpstreamSilent,
         Self::ClientGone,
         Self::WriteStall,
+        Self::UploadTooLarge,
         Self::MaxAge,
         Self::Drained,
         Self::DrainCut,
@@ -107,6 +110,7 @@ impl EndReason {
             Self::UpstreamSilent => "upstream_silent",
             Self::ClientGone => "client_gone",
             Self::WriteStall => "write_stall",
+            Self::UploadTooLarge => "upload_too_large",
             Self::MaxAge => "max_age",
             Self::Drained => "drained",
             Self::DrainCut => "drain_cut",
@@ -133,6 +137,8 @@ pub enum ClientEnd {
     Closed,
     /// The kernel gave it up: what we sent was not acknowledged, or its window stayed closed, for `write_stall`.
     TimedOut,
+    /// It sent more than it may.
+    TooLarge,
 }
 
 /// What went through a stream so far.
@@ -245,6 +251,7 @@ impl StreamState {
         let reason = match how {
             ClientEnd::Closed => EndReason::ClientGone,
             ClientEnd::TimedOut => EndReason::WriteStall,
+            ClientEnd::TooLarge => EndReason::UploadTooLarge,
         };
         self.end(reason, actions);
     }

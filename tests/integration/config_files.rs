@@ -147,9 +147,18 @@ fn the_reference_shows_the_defaults_of_what_is_off() {
     let text = fs::read_to_string(root().join("conf/reference.yaml")).unwrap();
     let is_key =
         |line: &str| line.trim_start().strip_prefix('#').is_some_and(|rest| rest.starts_with(|l: char| l.is_ascii_lowercase()));
-    // Comments after a value mark examples and what excludes another key. What must be written has no default: a certificate.
+    // Comments after a value mark examples and what excludes another key, with all below it. What must be written has no default: a
+    // certificate.
     let without_default = ["#tls:", "#certificates:", "#client_auth: none"];
-    let kept = text.lines().filter(|line| !(is_key(line) && line.contains(" # ")) || line.contains("path: /healthz"));
+    let column = |line: &str| line.len() - line.trim_start().len();
+    let mut left_out: Option<usize> = None;
+    let kept = text.lines().filter(|line| {
+        let inside = left_out.is_some_and(|above| column(line) > above);
+        if is_key(line) && !inside {
+            left_out = (line.contains(" # ") && !line.contains("path: /healthz")).then(|| column(line));
+        }
+        !is_key(line) || left_out.is_none()
+    });
     let kept = kept.filter(|line| !without_default.contains(&line.trim()));
     let on: Vec<_> = kept.map(|line| if is_key(line) { line.replacen('#', "", 1) } else { line.to_owned() }).collect();
     let on = on.join("\n").replace("SSEDGE_STICKY_SECRET", "TEST_SECRET");
@@ -159,8 +168,8 @@ fn the_reference_shows_the_defaults_of_what_is_off() {
 
     let least = "listeners: [ { address: \"0.0.0.0:8080\" } ]\n\
          upstreams: { app: { servers: [ \"127.0.0.1:3000\" ], protocol: h2c, health: { path: /healthz } } }\n\
-         routes: [ { upstream: app, max_age: { after: 1h }, sticky: { cookie: ssedge, secrets: [ \"${TEST_SECRET}\" ] }, \
-         cors: { origins: \"https://app.example.com\" } } ]\n";
+         routes: [ { upstream: app, auth: { upstream: app, path: /auth }, max_age: { after: 1h }, \
+         sticky: { cookie: ssedge, secrets: [ \"${TEST_SECRET}\" ] }, cors: { origins: \"https://app.example.com\" } } ]\n";
     let (least, _) = config::parse("least.yaml", least, &variable).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(shown, least);
 }

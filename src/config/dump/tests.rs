@@ -13,7 +13,7 @@ reload: { watch: false }
 trusted_proxies: [ 10.0.0.0/8, "fd00::/8" ]
 admin: { address: "127.0.0.1:3" }
 threads: 3
-limits: { request_head: 8KiB, connections: 1, connections_per_client: 2, connect_rate_per_client: 4, streams: 3 }
+limits: { request_head: 8KiB, request_body: 3MiB, connections: 1, connections_per_client: 2, connect_rate_per_client: 4, streams: 3 }
 timeouts: { request_head: 1s, request_body_idle: 1500ms, connect: 3s, response_head: 4s, response_body_idle: 5s, write_stall: 6s, keep_alive: 1h 30m, tunnel_idle: 2h }
 drain: { lag: 1s, spread: 2s, deadline: 1d }
 forwarded: rfc7239
@@ -35,6 +35,11 @@ upstreams:
 routes:
   - match: { host: [ a.b, "*.c.d" ], path: /x, methods: [ GET, POST ] }
     upstream: "Zweite: #1"
+    host: app.internal:8080
+    auth: { upstream: h, path: "/auth?a=$$1", copy: [ X-User ] }
+    request_headers: { set: { authorization: "SECRET", X-Tenant: "a $b" }, remove: [ Referer ] }
+    response_headers: { set: { X-Frame-Options: DENY }, remove: [ Server ] }
+    rewrite: { strip_prefix: /x, add_prefix: "/y/$$z" }
     upgrades: [ a, b.c ]
     timeouts: { response_head: 7s, response_body_idle: 8s, write_stall: 9s }
     heartbeat: { interval: 1s, frame: block, text: "a \"b\" $${c} \\ \u0007 ä" }
@@ -47,7 +52,8 @@ routes:
     soft_errors: false
   - { match: { path_prefix: /y }, upstream: app, heartbeat: off }
   - { match: { methods: [ PUT ] }, upstream: "null", sticky: { cookie: d, secrets: [ "SECRET" ], domain: example.com } }
-  - { upstream: h, upgrades: [], caps: { client: "header:X-User" }, cors: { origins: "*", headers: [] } }
+  - { match: { path: /old }, redirect: { to: "/new{query}", status: 301 }, rewrite: { add_prefix: /v0 }, cors: { origins: "https://a.b" } }
+  - { upstream: h, upgrades: [], host: upstream, caps: { client: "header:X-User" }, cors: { origins: "*", headers: [] } }
 "#;
 
 fn read(text: &str) -> Config {
@@ -67,7 +73,7 @@ fn a_dump_that_is_read_again_is_the_same_configuration() {
     }
     let config = full();
     let dumped = dump(&config);
-    let again = dumped.replacen(MASK, SECRET, 1).replacen(MASK, &format!("{SECRET}x"), 1).replacen(MASK, SECRET, 1);
+    let again = dumped.replacen(MASK, SECRET, 2).replacen(MASK, &format!("{SECRET}x"), 1).replacen(MASK, SECRET, 1);
     assert_eq!(read(&again), config, "{dumped}");
 }
 

@@ -42,6 +42,11 @@ impl<'n> Leaf<'n> {
         self.span
     }
 
+    /// Something of it came from the environment.
+    pub(super) fn is_from_environment(&self) -> bool {
+        self.scalar.written.is_some()
+    }
+
     /// Reports that the value cannot be used: "`key`: `value` `what`".
     pub(super) fn refuse(&self, what: impl Display, help: impl Into<String>, report: &mut Report<'_>) {
         report.error(self.span, format!("{}: {} {what}", quote(self.key), self.shown()), help);
@@ -114,6 +119,13 @@ pub(super) fn size(leaf: Option<Leaf<'_>>, default: usize, within: RangeInclusiv
         }
     }
     default
+}
+
+/// A size in bytes, where 0 is none.
+pub(super) fn size_or_zero(leaf: Option<Leaf<'_>>, within: RangeInclusive<u64>, report: &mut Report<'_>) -> Option<u64> {
+    let leaf = leaf.filter(|leaf| leaf.text().trim() != "0")?;
+    let least = *within.start();
+    Some(size(Some(leaf), usize::try_from(least).unwrap_or(usize::MAX), within, report) as u64)
 }
 
 /// One of a few words; `later` are those that a later release brings. `false` is `off` where there is an `off`.

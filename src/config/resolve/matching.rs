@@ -108,7 +108,7 @@ fn path(section: &Section<'_>, report: &mut Report<'_>) -> PathPattern {
     }
 }
 
-fn normal_path(leaf: &Leaf<'_>, report: &mut Report<'_>) -> Option<String> {
+pub(super) fn normal_path(leaf: &Leaf<'_>, report: &mut Report<'_>) -> Option<String> {
     const FORM: &str = "write a path that starts with `/`, such as `/events`; blanks and letters beyond ASCII as `%20`";
     let text = leaf.text();
     let what = match text {

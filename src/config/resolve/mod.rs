@@ -4,8 +4,11 @@
 //! in so that the rest is still looked at; such a `Config` never leaves [`super::load()`], because the problem was reported. Unknown
 //! keys and wrong forms were reported by [`super::schema`] and are passed over here.
 
+mod actions;
+mod auth;
 mod clients;
 mod cors;
+mod headers;
 mod leaf;
 mod listeners;
 mod matching;

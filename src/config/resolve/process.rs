@@ -28,6 +28,7 @@ pub(super) fn limits(file: &Section<'_>, report: &mut Report<'_>) -> Limits {
     let most = usize::try_from(defaults::MOST_CONNECTIONS).unwrap_or(usize::MAX);
     Limits {
         request_head: leaf::size(limits.leaf("request_head"), defaults::REQUEST_HEAD_SIZE, defaults::REQUEST_HEAD_SIZES, report),
+        request_body: leaf::size_or_zero(limits.leaf("request_body"), defaults::REQUEST_BODY_SIZES, report),
         connections: auto_or_number(&limits, "connections", "connections", most, report),
         connections_per_client: leaf::cap(limits.leaf("connections_per_client"), defaults::MOST_CONNECTIONS, report),
         connect_rate_per_client: leaf::cap(limits.leaf("connect_rate_per_client"), defaults::MOST_CONNECTIONS, report)

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::actions::{self, Chosen};
 use super::leaf::Leaf;
 use super::matching::{self, Earlier};
 use super::pick::is_token;
 use super::pins::Pins;
 use super::section::Section;
 use super::upstreams::Upstreams;
-use super::{clients, cors, leaf, streams};
+use super::{auth, clients, cors, headers, leaf, streams};
 use crate::config::defaults;
 use crate::config::error::{Report, quote};
 use crate::config::source::Span;
@@ -33,7 +34,9 @@ pub(super) fn resolve(
         if let Some((first, wide)) = earlier.find_or_add(matched, section.span()) {
             refuse_unreachable(section, first, wide, report);
         }
-        let upstream = upstream(section, upstreams, report);
+        let Chosen { action, names } = actions::resolve(section, upstreams, report);
+        let (auth, asked) = auth::resolve(section, upstreams, report);
+        let rewrite = actions::rewrite(section, matcher, report);
         let timeouts = own_timeouts(section, timeouts, report);
         let upgrades = upgrades(section, report);
         let stream = streams::resolve(section, &timeouts, report);
@@ -41,15 +44,20 @@ pub(super) fn resolve(
         let (caps, client) = clients::caps(section, report);
         let cors = cors::resolve(section, report);
         let soft_errors = leaf::flag(section.leaf("soft_errors"), defaults::SOFT_ERRORS, report);
-        if let Some(upstream) = upstream.and_then(|upstream| upstreams.spec(upstream)) {
-            if let Some(sticky) = &sticky {
-                pins.add(section.section("sticky").key_span("cookie"), sticky, matcher, &upstream, report);
+        if let Some(action) = action {
+            if let (Some(sticky), Some(upstream)) = (&sticky, action.upstream()) {
+                pins.add(section.section("sticky").key_span("cookie"), sticky, matcher, upstream, report);
             }
             routes.push(Route {
                 name: position.to_string().into(),
                 position: *position,
                 matcher: matcher.clone(),
-                upstream,
+                rewrite,
+                action,
+                host: actions::host(section, report),
+                auth,
+                request_headers: headers::request(section, report),
+                response_headers: headers::response(section, report),
                 upgrades,
                 stream: Arc::new(stream),
                 timeouts,
@@ -60,15 +68,16 @@ pub(super) fn resolve(
                 soft_errors,
             });
         }
-        named.push(upstream);
+        named.push(names.zip(asked).map(|(names, asked)| [names, asked].concat()));
     }
-    warn_unused(upstreams, &named, report);
+    warn_unused(upstreams, named, report);
     routes
 }
 
 /// Says nothing when a route names what is not there: it may mean the one that seems unused.
-fn warn_unused(upstreams: &Upstreams<'_>, named: &[Option<usize>], report: &mut Report<'_>) {
-    let used: Option<HashSet<usize>> = named.iter().copied().collect();
+fn warn_unused(upstreams: &Upstreams<'_>, named: Vec<Option<Vec<usize>>>, report: &mut Report<'_>) {
+    let named: Option<Vec<Vec<usize>>> = named.into_iter().collect();
+    let used: Option<HashSet<usize>> = named.map(|named| named.into_iter().flatten().collect());
     if let Some(used) = used.filter(|used| !used.is_empty()) {
         upstreams.warn_unused(|position| used.contains(&position), report);
     }
@@ -78,17 +87,6 @@ fn refuse_unreachable(route: &Section<'_>, first: Span, wide: &RouteMatch, repor
     let taken = if *wide == RouteMatch::default() { "every request" } else { "all that it takes" };
     let message = format!("this route is never reached: the one on line {} takes {taken}", first.line);
     report.error(route.span(), message, "put the narrower route first, or remove one of them");
-}
-
-/// The position of the route's upstream among all.
-fn upstream(route: &Section<'_>, upstreams: &Upstreams<'_>, report: &mut Report<'_>) -> Option<usize> {
-    let leaf = route.required_leaf("upstream", report)?;
-    let position = upstreams.find(leaf.text());
-    if position.is_none() {
-        let fix = upstreams.nearest(leaf.text()).map(|name| format!("did you mean {}?", quote(name)));
-        leaf.refuse_with_fix("is not one of the `upstreams`", fix, "name one of the `upstreams`, or add it there", report);
-    }
-    position
 }
 
 /// `upgrades`, in lower case, since names of protocols are compared without it (RFC 9110 section 7.8).

@@ -123,6 +123,15 @@ impl<'n> Section<'n> {
         matches!(node.kind, Kind::Map(_)).then(|| Self::of(Title::ItemOf(key), Key::inner(self.keys, key), node))?
     }
 
+    /// A map of names to single values; empty when it was left out.
+    pub(super) fn named_leaves(&self, key: &'static str) -> impl Iterator<Item = (&'n Entry, Leaf<'n>)> + use<'n> {
+        let entries: &[Entry] = match self.entry(key).map(|entry| &entry.node.kind) {
+            Some(Kind::Map(entries)) => entries,
+            _ => &[],
+        };
+        entries.iter().filter_map(|entry| Some((entry, Leaf::of(&entry.key, &entry.node)?)))
+    }
+
     /// Everything written inside the section `key` was taken: nothing of it was refused by [`crate::config::schema`].
     pub(super) fn is_taken(&self, key: &'static str) -> bool {
         let inner = Key::inner(self.keys, key);

@@ -97,10 +97,15 @@ fn health_check(health: &Section<'_>, report: &mut Report<'_>) -> Option<HealthC
         report.error(health.key_span("tcp"), "`health` needs `path` or `tcp: true`", EITHER);
     }
     let Some(path) = path else { return Some(HealthCheck::Tcp) };
+    request_path(&path, report).map(|path| HealthCheck::Http(path.to_owned()))
+}
+
+/// A path, perhaps with a query, that we ask for ourselves.
+pub(super) fn request_path<'n>(path: &Leaf<'n>, report: &mut Report<'_>) -> Option<&'n str> {
     // HTTP/2 carries it as a part of a URI, which is stricter than a request line.
     let is_sendable = !path.text().contains('#') && path.text().parse::<PathAndQuery>().is_ok();
     if path.text().starts_with('/') && path.text().is_ascii() && is_sendable {
-        return Some(HealthCheck::Http(path.text().to_owned()));
+        return Some(path.text());
     }
     path.refuse(
         "is no path of a request",

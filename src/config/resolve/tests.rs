@@ -1,7 +1,9 @@
 //! What values mean. Whole files with their words are under `tests/fixtures/config/`; here are the rules one by one.
 
+mod actions;
 mod clients;
 mod cors;
+mod headers;
 mod process;
 mod routes;
 mod tls;
@@ -89,11 +91,9 @@ fn what_is_written_holds() {
 fn a_route_has_its_upstream_and_its_heartbeat() {
     let config = with_route("{ upstream: app, heartbeat: { interval: 100ms, frame: block, text: \"hi: there\" } }").unwrap();
     let route = first(&config);
-    assert_eq!(
-        (&*route.name, &*route.upstream.name, route.upstream.servers[0].address.to_string().as_str()),
-        ("0", "app", "localhost:3000")
-    );
-    assert_eq!(*route.upstream, *config.upstreams[0]);
+    let upstream = route.action.upstream().unwrap();
+    assert_eq!((&*route.name, &*upstream.name, upstream.servers[0].address.to_string().as_str()), ("0", "app", "localhost:3000"));
+    assert_eq!(**upstream, *config.upstreams[0]);
     let heartbeat = route.stream.heartbeat.clone().unwrap();
     assert_eq!((heartbeat.interval, heartbeat.frame), (Duration::from_millis(100), FrameChoice::Block));
     assert_eq!(heartbeat.text, "hi: there");

@@ -61,12 +61,11 @@ const ADMIN: &[Key] = &[
 
 const LIMITS: &[Key] = &[
     key("request_head", Form::Value(Type::Size), "64KiB"),
+    key("request_body", Form::Value(Type::SizeOrZero), "8MiB"),
     key("connections", Form::Value(Type::AutoOr(1, defaults::MOST_CONNECTIONS)), "auto"),
     key("connections_per_client", Form::Value(Type::Number(0, defaults::MOST_CONNECTIONS)), "0"),
     key("connect_rate_per_client", Form::Value(Type::Number(0, defaults::MOST_CONNECTIONS)), "0"),
     key("streams", Form::Value(Type::Number(0, defaults::MOST_CONNECTIONS)), "0"),
-    // edge
-    later("request_body"),
     // survive
     later("event"),
     later("held"),
@@ -134,7 +133,13 @@ const EJECTION: &[Key] =
 
 const ROUTE: &[Key] = &[
     key("match", Form::Section(MATCH), "{ path_prefix: /events }"),
-    required("upstream", TEXT, "app"),
+    key("upstream", TEXT, "app"),
+    key("redirect", Form::Switch(REDIRECT), "{ to: \"https://example.com{uri}\" }"),
+    key("rewrite", Form::Section(REWRITE), "{ strip_prefix: /api }"),
+    key("host", TEXT, "preserve"),
+    key("auth", Form::Switch(AUTH), "{ upstream: app, path: /auth }"),
+    key("request_headers", Form::Section(HEADERS), "{ set: { X-Tenant: acme } }"),
+    key("response_headers", Form::Section(HEADERS), "{ remove: [ Server ] }"),
     key("upgrades", Form::List(&TEXT), "[ websocket ]"),
     key("timeouts", Form::Section(ROUTE_TIMEOUTS), "{ response_head: 300s }"),
     key("heartbeat", Form::Switch(HEARTBEAT), "{ interval: 15s }"),
@@ -145,13 +150,6 @@ const ROUTE: &[Key] = &[
     key("caps", Form::Switch(CAPS), "{ streams_per_client: 6 }"),
     key("cors", Form::Switch(CORS), "{ origins: [ \"https://app.example.com\" ] }"),
     key("soft_errors", Form::Value(Type::Flag), "true"),
-    // edge
-    later("redirect"),
-    later("rewrite"),
-    later("host"),
-    later("request_headers"),
-    later("response_headers"),
-    later("auth"),
     // survive
     later("resume"),
     later("retry"),
@@ -165,6 +163,16 @@ const MATCH: &[Key] = &[
     key("path_prefix", TEXT, "/events"),
     key("methods", Form::List(&TEXT), "[ GET ]"),
 ];
+
+const REDIRECT: &[Key] =
+    &[required("to", TEXT, "\"https://example.com{uri}\""), key("status", Form::Value(Type::Number(301, 308)), "308")];
+
+const REWRITE: &[Key] = &[key("strip_prefix", TEXT, "/api"), key("add_prefix", TEXT, "/v1")];
+
+const HEADERS: &[Key] = &[key("set", Form::Named(&TEXT), "{ X-Tenant: acme }"), key("remove", Form::List(&TEXT), "[ Server ]")];
+
+const AUTH: &[Key] =
+    &[required("upstream", TEXT, "app"), required("path", TEXT, "/auth"), key("copy", Form::List(&TEXT), "[ X-User ]")];
 
 const ROUTE_TIMEOUTS: &[Key] =
     &[key("response_head", DURATION, "300s"), key("response_body_idle", DURATION, "300s"), key("write_stall", DURATION, "60s")];

@@ -107,6 +107,8 @@ pub(super) enum Type {
     DurationOrOff,
     /// `64KiB`.
     Size,
+    /// The same, or `0`.
+    SizeOrZero,
     /// `10%`.
     Percent,
     /// `true` or `false`.

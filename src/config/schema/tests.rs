@@ -42,8 +42,8 @@ fn a_key_near_nothing_gets_the_known_ones() {
 #[test]
 fn a_key_of_a_later_release_is_told_from_an_unknown_one() {
     assert_eq!(
-        problems("routes: [ { rewrite: { what: ever } } ]"),
-        ["1:13: `rewrite` is not supported by this version yet (it comes with a later release) (remove it for now)"]
+        problems("routes: [ { early_open: { what: ever } } ]"),
+        ["1:13: `early_open` is not supported by this version yet (it comes with a later release) (remove it for now)"]
     );
 }
 
@@ -137,7 +137,9 @@ fn a_key_that_the_tables_call_required_is_missed() {
         ("listeners: [ { tls: { certificates: [ {} ] } } ]", "listeners[].tls.certificates[].key"),
         ("upstreams: { app: {} }", "upstreams.NAME.servers"),
         ("upstreams: { app: { servers: [ {} ] } }", "upstreams.NAME.servers[].address"),
-        ("routes: [ {} ]", "routes[].upstream"),
+        ("routes: [ { redirect: {} } ]", "routes[].redirect.to"),
+        ("routes: [ { auth: {} } ]", "routes[].auth.upstream"),
+        ("routes: [ { auth: {} } ]", "routes[].auth.path"),
         ("routes: [ { max_age: {} } ]", "routes[].max_age.after"),
         ("routes: [ { sticky: {} } ]", "routes[].sticky.cookie"),
         ("routes: [ { sticky: {} } ]", "routes[].sticky.secrets"),

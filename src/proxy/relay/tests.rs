@@ -67,7 +67,7 @@ fn record(address: SocketAddr, metrics: &Arc<Metrics>, drain: &Drain, now: Insta
         host: None,
         path: b"/events".as_slice().into(),
         route: Arc::from("0"),
-        upstream: Arc::from("app"),
+        upstream: Some(Arc::from("app")),
     };
     let log = Arc::new(AccessLog::new(Sink::Off, LogFormat::Text).expect("nothing to open"));
     let route = Arc::clone(metrics.route(0).expect("there is one"));

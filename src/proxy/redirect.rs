@@ -1,0 +1,57 @@
+//! A request that is sent elsewhere: the answer is known from its head, and no server hears of it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::app::leave;
+use super::door::After;
+use super::downstream::Downstream;
+use super::record::{Client, Outcome, RequestRecord};
+use super::reject;
+use super::upload::Upload;
+use crate::message::RequestHead;
+use crate::route::{Redirect, Route};
+
+/// A request on a route that redirects.
+#[derive(Debug)]
+pub(super) struct Moved<'a> {
+    /// The route.
+    pub(super) route: &'a Route,
+    /// Where it sends its clients.
+    pub(super) redirect: &'a Redirect,
+    /// What the door judged.
+    pub(super) request: &'a RequestHead,
+    /// Whether the client's connection may serve another request.
+    pub(super) keep_alive: bool,
+}
+
+impl Moved<'_> {
+    /// Answers it. A body is not waited for: its connection serves no other request.
+    pub(super) async fn answer(
+        &self,
+        mut down: Downstream,
+        upload: Upload,
+        client: Arc<Client>,
+        mut record: RequestRecord,
+    ) -> After {
+        down.set_write_stall(self.route.timeouts.write_stall);
+        let keeps = self.keep_alive && !self.request.framing.has_body();
+        let target = down.head().raw_path();
+        let target = self.route.rewrite.as_ref().map_or(Cow::Borrowed(target), |rewrite| rewrite.apply(target));
+        let location = self.redirect.to.location(&target);
+        let answered = match location {
+            Ok(location) => {
+                record.over(self.redirect.status, Outcome::Whole);
+                reject::redirect(&mut down, self.redirect.status, location, keeps).await
+            }
+            Err(_) => {
+                record.over(400, Outcome::Whole);
+                reject::answer(&mut down, 400, None, keeps).await
+            }
+        };
+        match answered {
+            Ok(()) => leave(down, upload, client),
+            Err(_) => After::Gone,
+        }
+    }
+}

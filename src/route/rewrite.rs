@@ -1,0 +1,196 @@
+//! Paths that a server knows by another prefix than its clients: what is taken from the front, and what is put there.
+//!
+//! Whether a path has the prefix is seen in its normal form, as routes see it; what is left of it stays byte for byte. It must never
+//! let a path climb out of the prefix that it gets: a path that would (`/../x`) goes on in its normal form, where it cannot.
+
+use std::borrow::Cow;
+
+use super::PathPattern;
+use super::path::{self, Step};
+
+/// `rewrite` of a route. Prefixes are in normal form, begin with a slash and end without one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rewrite {
+    /// Taken from the front, by whole segments, of a path that has it; any other passes as it is.
+    pub strip_prefix: Option<Box<str>>,
+    /// Then put to the front.
+    pub add_prefix: Option<Box<str>>,
+}
+
+impl Rewrite {
+    /// The target of a request with `target`, in origin form with its query; `*` stays `*`.
+    #[must_use]
+    pub fn apply<'t>(&self, target: &'t [u8]) -> Cow<'t, [u8]> {
+        let (path, query) = path::path_and_query(target);
+        if !path.starts_with(b"/") {
+            return Cow::Borrowed(target);
+        }
+        let left = self.strip_prefix.as_deref().and_then(|prefix| without(path, prefix)).unwrap_or(path);
+        match &self.add_prefix {
+            None if left.len() == path.len() => Cow::Borrowed(target),
+            None => Cow::Owned([left, query].concat()),
+            Some(prefix) => {
+                let left = if climbs(left) { path::normal_form(left) } else { Cow::Borrowed(left) };
+                Cow::Owned([prefix.as_bytes(), &left, query].concat())
+            }
+        }
+    }
+}
+
+impl PathPattern {
+    /// Whether a path that is meant can begin with `prefix`, in normal form, by whole segments.
+    #[must_use]
+    pub fn can_begin_with(&self, prefix: &str) -> bool {
+        let begins = |path: &str| Self::Prefix(prefix.to_owned()).takes(path.as_bytes());
+        match self {
+            Self::Any => true,
+            Self::Exact(path) => begins(path),
+            Self::Prefix(path) => begins(path) || self.takes(prefix.as_bytes()),
+        }
+    }
+}
+
+/// What is left of `path` behind `prefix`, as it was spelled, if its normal form begins with that.
+///
+/// The cut is behind the segment that brought the last segment of the prefix to stay: no dot segment behind it reaches before it, so
+/// that both parts mean what they meant together.
+fn without<'p>(path: &'p [u8], prefix: &str) -> Option<&'p [u8]> {
+    if !PathPattern::Prefix(prefix.to_owned()).takes(&path::normal_form(path)) {
+        return None;
+    }
+    let wanted = prefix.bytes().filter(|&byte| byte == b'/').count();
+    let (mut depth, mut at, mut cut) = (0_usize, 0, 0);
+    for segment in path[1..].split(|&byte| byte == b'/') {
+        at += 1 + segment.len();
+        match path::step(segment) {
+            Step::Stay => {}
+            Step::Up => depth = depth.saturating_sub(1),
+            Step::Down => {
+                depth += 1;
+                if depth == wanted {
+                    cut = at;
+                }
+            }
+        }
+    }
+    let left = &path[cut..];
+    Some(if left.is_empty() { b"/" } else { left })
+}
+
+/// Whether a dot segment reaches above the root.
+fn climbs(path: &[u8]) -> bool {
+    let mut depth = 0_usize;
+    path[1..].split(|&byte| byte == b'/').any(|segment| match path::step(segment) {
+        Step::Stay => false,
+        Step::Down => {
+            depth += 1;
+            false
+        }
+        Step::Up => match depth.checked_sub(1) {
+            Some(above) => {
+                depth = above;
+                false
+            }
+            None => true,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Rewrite;
+    use crate::route::path::normalize;
+
+    fn rewrite(strip: &str, add: &str) -> Rewrite {
+        let some = |prefix: &str| (!prefix.is_empty()).then(|| prefix.into());
+        Rewrite { strip_prefix: some(strip), add_prefix: some(add) }
+    }
+
+    fn applied(strip: &str, add: &str, target: &str) -> String {
+        String::from_utf8(rewrite(strip, add).apply(target.as_bytes()).into_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_prefix_is_taken_by_whole_segments_and_the_rest_stays_byte_for_byte() {
+        for (target, want) in [
+            ("/api/events", "/events"),
+            ("/api/%65vents/%2f%7E?x=%20", "/%65vents/%2f%7E?x=%20"),
+            ("/%61pi/events", "/events"),
+            ("/api", "/"),
+            ("/api/", "/"),
+            ("/api?a=/api", "/?a=/api"),
+            ("/apis", "/apis"),
+            ("/API/x", "/API/x"),
+            ("/x/api/y", "/x/api/y"),
+            ("//api/x", "//api/x"),
+            ("/api%2Fx", "/api%2Fx"),
+            ("/api//x", "//x"),
+            ("/api/api/x", "/api/x"),
+            ("*", "*"),
+        ] {
+            assert_eq!(applied("/api", "", target), want, "{target}");
+        }
+        assert_eq!(applied("/a/b", "", "/a/b/c"), "/c");
+        assert_eq!(applied("/a/b", "", "/a/c"), "/a/c");
+    }
+
+    #[test]
+    fn dot_segments_count_as_what_they_mean() {
+        for (target, want) in [
+            // It is `/x`, which has no prefix.
+            ("/api/../x", "/api/../x"),
+            ("/x/../api/y", "/y"),
+            ("/./api/./y", "/./y"),
+            ("/api/../api/x", "/x"),
+            ("/api/%2e%2E/%61pi/x", "/x"),
+            ("/api/x/..", "/x/.."),
+            ("/../api/x", "/x"),
+            ("/api/x/../../api/y", "/y"),
+        ] {
+            assert_eq!(applied("/api", "", target), want, "{target}");
+        }
+    }
+
+    #[test]
+    fn nothing_climbs_out_of_the_prefix_that_it_gets() {
+        for (target, want) in [
+            ("/x?q", "/app/x?q"),
+            ("/", "/app/"),
+            ("/a/../b", "/app/a/../b"),
+            ("/../secret", "/app/secret"),
+            ("/a/%2e%2e/.%2E/secret%7e", "/app/secret~"),
+            ("*", "*"),
+        ] {
+            assert_eq!(applied("", "/app", target), want, "{target}");
+        }
+        assert_eq!(applied("/api", "/app/v1", "/api"), "/app/v1/");
+        assert_eq!(applied("/api", "/app/v1", "/api/x?y"), "/app/v1/x?y");
+        assert_eq!(applied("/api", "/app", "/api/../../x"), "/app/x");
+    }
+
+    proptest! {
+        #![proptest_config(crate::route::proptest_config(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proptest-regressions/rewrite.txt")))]
+
+        #[test]
+        fn what_is_forwarded_means_what_routes_saw(
+            pieces in proptest::collection::vec(
+                prop::sample::select(vec!["/", "a", "%61", "b", "..", ".", "%2e", "/..", "/a", "/b", "%2f", "%", "//"]),
+                0..14,
+            ),
+            query in "(\\?[a./%]{0,6})?",
+            strip in prop::sample::select(vec!["", "/a", "/a/b"]),
+            add in prop::sample::select(vec!["", "/c", "/c/d"]),
+        ) {
+            let path = format!("/{}", pieces.concat());
+            let seen = normalize(&path).unwrap();
+            let rest = seen.strip_prefix(strip).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+            let rest = match rest.unwrap_or(&seen) { "" => "/", rest => rest };
+            let forwarded = applied(strip, add, &format!("{path}{query}"));
+            let (forwarded_path, forwarded_query) = forwarded.split_at(forwarded.find('?').unwrap_or(forwarded.len()));
+            prop_assert_eq!(normalize(forwarded_path).unwrap(), format!("{add}{rest}"), "{}", forwarded);
+            prop_assert_eq!(forwarded_query, query);
+        }
+    }
+}
