@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::HeaderValue;
 use http::header::HOST;
 
 use super::app::{App, leave};
@@ -43,9 +44,10 @@ impl App {
         let started = clock::now();
         let host = down.head().headers.get(HOST).map(|host| host.as_bytes());
         let location = https_redirect::location(host, down.head().raw_path(), port);
+        let location = location.and_then(|location| HeaderValue::try_from(location).ok());
         let keeps = keep_alive && !request.framing.has_body();
         let (status, reason, answered) = match location {
-            Some(location) => (308, "redirected to HTTPS", reject::redirect(&mut down, 308, &location, keeps).await),
+            Some(location) => (308, "redirected to HTTPS", reject::redirect(&mut down, 308, location, keeps).await),
             None => (400, NO_HOST, reject::answer(&mut down, 400, Some(NO_HOST), keeps).await),
         };
         let head = down.head();

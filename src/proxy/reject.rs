@@ -104,19 +104,6 @@ async fn send(down: &mut Downstream, head: ResponseHeader, body: Bytes, keeps: b
     down.finish(None).await
 }
 
-/// Answers that the request belongs to `location`.
-///
-/// # Errors
-/// When the client does not take it.
-pub async fn redirect(down: &mut Downstream, status: u16, location: &str, keeps: bool) -> Result<(), Gone> {
-    let body = Bytes::from(body(status, Some(location)));
-    let mut head = head(status, body.len()).map_err(|_| Gone)?;
-    head.insert_header(LOCATION, location).map_err(|_| Gone)?;
-    down.write_head(head, Body::Framed, keeps).await?;
-    down.write_body(body).await?;
-    down.finish(None).await
-}
-
 fn head(status: u16, length: usize) -> pingora::Result<ResponseHeader> {
     let mut head = ResponseHeader::build(status, Some(6))?;
     head.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;

@@ -138,12 +138,6 @@ impl Upload {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Resolves once the client left, before anything of the body is read for a server.
-    pub(super) async fn left(&mut self) {
-        let received = self.received;
-        std::future::poll_fn(|cx| if received { self.from.poll_gone(cx) } else { self.from.poll_broken(cx) }).await;
-    }
-
     /// Does `work`, and moves the body meanwhile.
     pub(super) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> Result<T, BodyError> {
         let mut work = std::pin::pin!(work);

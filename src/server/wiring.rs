@@ -15,9 +15,7 @@ use crate::admission::{Admission, ConnectRate, Connections};
 use crate::affinity::Sealer;
 use crate::config::{self, Config, ListenerHttp2, ListenerSpec, LogSpec};
 use crate::drain::Drain;
-use crate::proxy::{
-    App, AuthContext, Door, DoorSettings, Entrance, ForwardContext, Http2Settings, Listener, RouteContext,
-};
+use crate::proxy::{App, AuthContext, Door, DoorSettings, Entrance, ForwardContext, Http2Settings, Listener, RouteContext};
 use crate::route::Action;
 use crate::telemetry::access_log::{AccessLog, AccessLogError, Sink};
 use crate::telemetry::logging;

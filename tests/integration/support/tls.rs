@@ -131,32 +131,60 @@ fn reset(socket: &TcpStream) {
     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }
 
+/// How long a side may still speak whose words the other no longer takes.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
 /// Both ways until both are closed. A reset of one side is a reset of the other; a side that takes no more may still say something.
 async fn pump<T: AsyncRead + AsyncWrite + Unpin>(plain: TcpStream, outer: T, below: impl Fn(&T) -> &TcpStream) {
     let sockets = [&plain, below(&outer)].map(|socket| SockRef::from(socket).try_clone().expect("a descriptor"));
     let (mut outer_read, mut outer_write) = tokio::io::split(outer);
     let (mut plain_read, mut plain_write) = tokio::io::split(plain);
-    let both =
-        Box::pin(async { tokio::try_join!(copy(&mut plain_read, &mut outer_write), copy(&mut outer_read, &mut plain_write)) });
-    if both.await.is_err() {
+    let mut up = Box::pin(copy(&mut plain_read, &mut outer_write));
+    let mut down = Box::pin(copy(&mut outer_read, &mut plain_write));
+    let broke = tokio::select! {
+        broke = &mut up => match broke {
+            None => down.await,
+            Some(Broken::Target) => {
+                let _ = tokio::time::timeout(LAST_WORDS, down).await;
+                broke
+            }
+            Some(Broken::Source) => broke,
+        },
+        broke = &mut down => match broke {
+            None => up.await,
+            Some(Broken::Target) => {
+                let _ = tokio::time::timeout(LAST_WORDS, up).await;
+                broke
+            }
+            Some(Broken::Source) => broke,
+        },
+    };
+    if broke.is_some() {
         for socket in &sockets {
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
     }
 }
 
-/// One way, until its source closes (`Ok`) or breaks.
-async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
+/// Which end of one way broke.
+#[derive(Clone, Copy)]
+enum Broken {
+    Source,
+    Target,
+}
+
+/// One way, until its source closes or one of its ends breaks.
+async fn copy(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> Option<Broken> {
     let mut buffer = vec![0; 16 * 1024];
-    let mut takes = true;
     loop {
         match from.read(&mut buffer).await {
             Ok(0) => break,
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => break,
-            Ok(n) => takes = takes && to.write_all(&buffer[..n]).await.is_ok() && to.flush().await.is_ok(),
-            Err(error) => return Err(error),
+            Ok(n) if to.write_all(&buffer[..n]).await.is_err() || to.flush().await.is_err() => return Some(Broken::Target),
+            Ok(_) => {}
+            Err(_) => return Some(Broken::Source),
         }
     }
     let _ = to.shutdown().await;
-    Ok(())
+    None
 }
