@@ -41,6 +41,7 @@ mod http2_servers;
 mod http2_settings;
 mod http2_streams;
 mod keep_alive;
+mod http2_windows;
 mod keys;
 mod ordinary;
 mod pins;

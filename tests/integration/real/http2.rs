@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::tool::{Tool, curl, node, python, url};
-use crate::support::{Edge, Http2Client, StreamEnd};
+use crate::support::{Edge, Http2Client, Origin, Script, StreamEnd};
 
 /// A server that is started, and ssedge before it, with a heartbeat every 200 ms.
 async fn before(mut server: Tool) -> (Tool, Edge) {
@@ -124,4 +124,40 @@ async fn a_server_in_node_shares_its_connection_among_our_clients() {
         }
         drop(client);
     }
+}
+
+/// A state machine that holds its peer to the standard, and shares no code with the one we use.
+#[tokio::test]
+#[ignore = "needs Python and h2: run by .ci/run"]
+async fn many_streams_of_a_strict_client_on_one_connection_lose_nothing() {
+    const STREAMS: u64 = 60;
+    let origin = Origin::start(Script::stream().event("a").gate().event("b").end()).await;
+    let edge = Edge::with().heartbeat("interval: 200ms").start(origin.address()).await;
+    let mut client = python("client_h2.py", &["streams", &edge.address().to_string(), &STREAMS.to_string()]);
+    assert_eq!(json_line(&mut client).await, json!({ "open": STREAMS }));
+    // Every third is cancelled, and nobody else notices.
+    assert_eq!(json_line(&mut client).await, json!({ "cancelled": STREAMS / 3 }));
+    edge.metric_becomes("ssedge_streams_open", "", (STREAMS - STREAMS / 3) as f64).await;
+    // Once for each, the cancelled included.
+    (0..STREAMS).for_each(|_| origin.open_gate());
+    assert_eq!(json_line(&mut client).await, json!({ "ended": STREAMS - STREAMS / 3 }));
+    assert!(client.process.exit().await.success(), "{}", client.process.log());
+    edge.metric_becomes("ssedge_http2_connections_ended_total", "reason=\"client_closed\"", 1.0).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Python and h2: run by .ci/run"]
+async fn windows_of_a_strict_client_are_kept_in_both_directions() {
+    // What the script expects, and sends back: each byte tells its place.
+    let body: Vec<u8> = (0..1_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let origin = Origin::start_each([Script::answer(&body), Script::answer("taken")]).await;
+    let edge = Edge::start(origin.address()).await;
+    let mut client = python("client_h2.py", &["windows", &edge.address().to_string(), &body.len().to_string()]);
+    assert_eq!(json_line(&mut client).await, json!({ "downloaded": body.len() }));
+    assert_eq!(json_line(&mut client).await, json!({ "uploaded": body.len() }));
+    // Frames that may be ignored: all on a connection that goes on.
+    assert_eq!(json_line(&mut client).await, json!({ "tolerated": 4 }));
+    assert!(client.process.exit().await.success(), "{}", client.process.log());
+    assert!(origin.request(1).await.body == body, "the upload is not what was sent");
+    assert_eq!(edge.metric("ssedge_http2_connections_ended_total", "reason=\"protocol_error\"").await, 0.0);
 }
