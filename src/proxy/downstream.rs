@@ -8,6 +8,7 @@ use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
+use pingora::ErrorType;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::v1::server::HttpSession;
 
@@ -39,6 +40,7 @@ pub struct Http1Client {
     version: Version,
     socket: Arc<Socket>,
     keeps: bool,
+    stalled: bool,
     cors: Option<Box<Grant>>,
     edits: Option<Arc<HeaderEdits>>,
 }
@@ -49,6 +51,7 @@ pub struct Http2Client {
     answer: Answer,
     turns: Arc<Turns>,
     write_stall: Duration,
+    stalled: bool,
     cors: Option<Box<Grant>>,
     edits: Option<Arc<HeaderEdits>>,
 }
@@ -77,7 +80,8 @@ impl Downstream {
     /// A session that read the request's head. `socket` is the one below it.
     #[must_use]
     pub fn http1(session: HttpSession, version: Version, socket: Arc<Socket>) -> Self {
-        Self::Http1(Http1Client { session: Box::new(session), version, socket, keeps: false, cors: None, edits: None })
+        let session = Box::new(session);
+        Self::Http1(Http1Client { session, version, socket, keeps: false, stalled: false, cors: None, edits: None })
     }
 
     /// A stream on which a request with `head` came, and the turns of its connection.
@@ -88,6 +92,7 @@ impl Downstream {
             answer: Answer::Open(respond),
             turns,
             write_stall: Duration::MAX,
+            stalled: false,
             cors: None,
             edits: None,
         })
@@ -108,6 +113,13 @@ impl Downstream {
             Self::Http1(client) => client.session.set_write_timeout(Some(write_stall)),
             Self::Http2(client) => client.write_stall = write_stall,
         }
+    }
+
+    /// Whether a body broke off because the client took nothing of it for that long.
+    #[must_use]
+    pub fn has_stalled(&self) -> bool {
+        let (Self::Http1(Http1Client { stalled, .. }) | Self::Http2(Http2Client { stalled, .. })) = self;
+        *stalled
     }
 
     /// What each final response says of who may read it, whoever made it.
@@ -203,13 +215,20 @@ impl Downstream {
     /// [`Gone`].
     pub async fn write_body(&mut self, mut data: Bytes) -> Result<(), Gone> {
         match self {
-            Self::Http1(client) => client.session.write_body(&data).await.map(drop).map_err(|_| Gone),
-            Self::Http2(Http2Client { answer: Answer::Body(stream), write_stall, .. }) => {
+            Self::Http1(client) => client.session.write_body(&data).await.map(drop).map_err(|error| {
+                client.stalled = *error.etype() == ErrorType::WriteTimedout;
+                Gone
+            }),
+            Self::Http2(Http2Client { answer: Answer::Body(stream), write_stall, stalled, .. }) => {
                 while data.has_remaining() {
                     let sent = std::future::poll_fn(|cx| poll_send(stream, cx, &mut data, false));
                     match tokio::time::timeout(*write_stall, sent).await {
                         Ok(Ok(())) => {}
-                        Ok(Err(_)) | Err(_) => return Err(Gone),
+                        Ok(Err(_)) => return Err(Gone),
+                        Err(_) => {
+                            *stalled = true;
+                            return Err(Gone);
+                        }
                     }
                 }
                 Ok(())

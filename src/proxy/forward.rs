@@ -127,7 +127,7 @@ impl Exchange<'_> {
                     Ok(Some(data)) => {
                         record.forwarded(data.len());
                         if !matches!(upload.beside(down.write_body(data)).await, Ok(Ok(()))) {
-                            return Outcome::ClientGone;
+                            return if down.has_stalled() { Outcome::Stalled } else { Outcome::ClientGone };
                         }
                     }
                     Ok(None) => break,

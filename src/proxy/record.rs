@@ -63,8 +63,10 @@ pub enum Outcome {
     Stream,
     /// The connection switched protocols, and both sides closed it or it was idle for too long.
     Tunnel,
-    /// The client closed, or took nothing for too long.
+    /// The client closed.
     ClientGone,
+    /// The client took nothing for too long.
+    Stalled,
     /// The upstream's response broke off.
     UpstreamLost,
     /// We left before it was over.
@@ -77,6 +79,7 @@ impl Outcome {
         match self {
             Self::Whole | Self::Stream | Self::Tunnel => None,
             Self::ClientGone => Some("the client left"),
+            Self::Stalled => Some("the client took nothing for timeouts.write_stall"),
             Self::UpstreamLost => Some("the response of the server broke off"),
             Self::Cut => Some("cut at the end of the drain"),
         }
