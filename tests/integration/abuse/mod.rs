@@ -5,9 +5,19 @@
 //! | module | the abuse |
 //! |---|---|
 //! | [`heads`] | clients that say nothing, heads that dribble, heads without an end |
+//! | [`bodies`] | uploads that stop, and uploads without an end that nobody reads |
+//! | [`readers`] | clients that ask for much and read nothing |
+//! | [`lines`] | lines and events of an event stream that no memory should hold |
+//! | [`servers`] | servers whose heads have no end |
+//! | [`noise`] | bytes that are no protocol |
 
+mod bodies;
 mod heads;
+mod lines;
+mod noise;
+mod readers;
 mod scene;
+mod servers;
 
 /// One MiB.
 const MIB: u64 = 1 << 20;
