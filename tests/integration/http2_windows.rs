@@ -18,10 +18,7 @@ fn get(stream: u32) -> Vec<u8> {
 }
 
 async fn received(client: &RawHttp2, stream: u32, bytes: u64) {
-    client
-        .frames()
-        .wait_for("DATA", |seen| seen.streams.get(&stream).filter(|stream| stream.data >= bytes).map(drop))
-        .await;
+    client.frames().wait_for("DATA", |seen| seen.streams.get(&stream).filter(|stream| stream.data >= bytes).map(drop)).await;
 }
 
 /// A hundred streams of which nothing is ever taken: what waits for them is bounded by the buffers of each, and by the stall deadline.
@@ -53,7 +50,8 @@ async fn streams_whose_windows_stay_shut_are_freed_by_the_stall_deadline() {
 #[tokio::test]
 async fn a_window_that_opens_byte_by_byte_gets_byte_by_byte() {
     const BYTES: u64 = 3_000;
-    let origin = Origin::start_each([Script::stream().event("a").gate().event("b").end(), Script::stream().flood(FLOOD).end()]).await;
+    let origin =
+        Origin::start_each([Script::stream().event("a").gate().event("b").end(), Script::stream().flood(FLOOD).end()]).await;
     let edge = Edge::with().heartbeat("off").start(origin.address()).await;
     let (_client, mut neighbour, _) = Http2Client::open(edge.address(), SUBSCRIBE).await;
     neighbour.expects("data: a\n\n").await;
@@ -64,7 +62,8 @@ async fn a_window_that_opens_byte_by_byte_gets_byte_by_byte() {
         client.send(&window_update(1, 1)).await;
         received(&client, 1, byte).await;
     }
-    let (data, ended) = client.frames().look(|seen| (seen.streams[&1].data, seen.go_aways.len() + usize::from(seen.closed.is_some())));
+    let (data, ended) =
+        client.frames().look(|seen| (seen.streams[&1].data, seen.go_aways.len() + usize::from(seen.closed.is_some())));
     assert_eq!((data, ended), (BYTES, 0));
     let grown = edge.resident().saturating_sub(before);
     assert!(grown < MEMORY, "{grown} bytes more of memory");
