@@ -13,8 +13,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// The variable that overrides `log.level`.
 const VARIABLE: &str = "SSEDGE_LOG";
 
-/// Pingora tells of each disconnect, and the h2 crate of each frame; what matters of it we log ourselves.
-const SILENCED: &str = "pingora=off,pingora_core=off,pingora_pool=off,pingora_runtime=off,h2=info";
+/// Pingora tells of each disconnect, the h2 crate of each frame, and rustls warns of each record that a client should not have sent;
+/// what matters of it we log ourselves.
+const SILENCED: &str = "pingora=off,pingora_core=off,pingora_pool=off,pingora_runtime=off,h2=info,rustls=error";
 
 /// `log.level`: what is logged at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -112,6 +113,7 @@ mod tests {
             tracing::info!(text = "a \"b\"\nc", "happened");
             tracing::debug!("why");
             tracing::error!(target: "pingora_core", "a client left");
+            tracing::warn!(target: "rustls::check", "a client sent what it should not");
         });
         let page = page.0.lock().unwrap().clone();
         String::from_utf8(page).expect("logs are text")
@@ -125,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_variable_overrides_the_level_and_may_let_pingora_speak() {
-        assert_eq!(logged(LogLevel::Error, LogFormat::Text, Some("warn,pingora_core=off")).lines().count(), 2);
+        assert_eq!(logged(LogLevel::Error, LogFormat::Text, Some("warn,pingora_core=off,rustls=off")).lines().count(), 2);
         let all = logged(LogLevel::Error, LogFormat::Text, Some("debug"));
         assert!(all.contains("a client left") && all.contains("why"), "{all}");
         assert_eq!(logged(LogLevel::Error, LogFormat::Text, Some("")).lines().count(), 1, "empty is unset");
