@@ -10,13 +10,15 @@
 //! | [`lines`] | lines and events of an event stream that no memory should hold |
 //! | [`servers`] | servers whose heads have no end |
 //! | [`noise`] | bytes that are no protocol |
+//! | [`handshakes`] | TLS that stops half-way, is cut into crumbs, or floods |
 
 mod bodies;
+mod handshakes;
 mod heads;
 mod lines;
 mod noise;
 mod readers;
-mod scene;
+pub(crate) mod scene;
 mod servers;
 
 /// One MiB.

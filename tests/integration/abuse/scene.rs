@@ -19,19 +19,19 @@ const ALWAYS: u64 = 8 << 20;
 
 /// What a test wants of the configuration.
 #[derive(Default)]
-pub(super) struct SceneBuilder {
+pub(crate) struct SceneBuilder {
     timeouts: Vec<String>,
 }
 
 impl SceneBuilder {
     /// `timeouts.KEY`.
-    pub(super) fn timeout(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn timeout(mut self, key: &str, value: &str) -> Self {
         self.timeouts.push(format!("{key}: {value}"));
         self
     }
 
     /// An edge before `app`, with the streams that must not suffer.
-    pub(super) async fn start(self, app: SocketAddr) -> Scene {
+    pub(crate) async fn start(self, app: SocketAddr) -> Scene {
         raise_descriptors();
         let origin = ManualOrigin::start().await;
         let edge = Edge::of_whole(&format!(
@@ -83,14 +83,14 @@ async fn goes_on(server: Raw, mut viewer: Viewer, mut over: watch::Receiver<bool
 }
 
 /// An edge under abuse, and those beside it.
-pub(super) struct Scene {
-    pub(super) edge: Edge,
+pub(crate) struct Scene {
+    pub(crate) edge: Edge,
     /// Its plain listener.
-    pub(super) plain: SocketAddr,
+    pub(crate) plain: SocketAddr,
     /// Its TLS listener.
-    pub(super) tls: SocketAddr,
+    pub(crate) tls: SocketAddr,
     /// The same for instruments that speak without TLS.
-    pub(super) by_tls: SocketAddr,
+    pub(crate) by_tls: SocketAddr,
     before: u64,
     over: watch::Sender<bool>,
     beside: Vec<JoinHandle<u64>>,
@@ -98,32 +98,32 @@ pub(super) struct Scene {
 
 impl Scene {
     /// The defaults, to change.
-    pub(super) fn with() -> SceneBuilder {
+    pub(crate) fn with() -> SceneBuilder {
         SceneBuilder::default()
     }
 
     /// Where clients without TLS reach it: in cleartext, and with TLS put in between.
-    pub(super) fn ways(&self) -> [SocketAddr; 2] {
+    pub(crate) fn ways(&self) -> [SocketAddr; 2] {
         [self.plain, self.by_tls]
     }
 
     /// Resident memory beyond that before the abuse, in bytes.
-    pub(super) fn grown(&self) -> u64 {
+    pub(crate) fn grown(&self) -> u64 {
         self.edge.resident().saturating_sub(self.before)
     }
 
     /// How many connections of clients are open, but those of the streams beside.
-    pub(super) async fn connections(&self) -> f64 {
+    pub(crate) async fn connections(&self) -> f64 {
         self.edge.metric("ssedge_connections_open", "").await - self.beside.len() as f64
     }
 
     /// Waits until so many connections of clients are open, but those of the streams beside.
-    pub(super) async fn connections_become(&self, count: usize) {
+    pub(crate) async fn connections_become(&self, count: usize) {
         self.edge.metric_becomes("ssedge_connections_open", "", (count + self.beside.len()) as f64).await;
     }
 
     /// Lines of the access log that hold all of `words`, once there are `count` of them.
-    pub(super) async fn logged(&self, count: usize, words: &[&str]) {
+    pub(crate) async fn logged(&self, count: usize, words: &[&str]) {
         let matching = || {
             let log = self.edge.process().stdout();
             log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count()
@@ -133,7 +133,7 @@ impl Scene {
     }
 
     /// The abuse is over. `most` is what it may have cost in memory at any time.
-    pub(super) async fn survived(mut self, most: u64) -> Edge {
+    pub(crate) async fn survived(mut self, most: u64) -> Edge {
         self.over.send_replace(true);
         for stream in self.beside.drain(..) {
             let events = stream.await.expect("a stream beside the abuse suffered");
@@ -144,6 +144,9 @@ impl Scene {
         assert!(grown < most + ALWAYS, "{grown} bytes more of memory than before the abuse, at the worst");
         let log = self.edge.process().log();
         assert!(!log.contains("panicked"), "a panic");
+        // What clients do is told in the access log and counted: they must not fill the process log.
+        let lines = log.lines().filter(|line| !line.contains("upstream")).count();
+        assert!(lines < 10, "{lines} lines of log for the doings of clients");
         self.edge
     }
 }

@@ -32,13 +32,18 @@ pub(crate) fn listener() -> String {
     format!("certificates: [ {{ cert: {}, key: {} }} ]", file("site.pem").display(), file("site.key").display())
 }
 
-/// A client that trusts the fixture's authority and offers these protocols.
-pub(crate) fn client_config(protocols: &[&[u8]]) -> Arc<ClientConfig> {
+/// The fixture's authority.
+pub(crate) fn roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(file("ca.pem")).expect("the fixture")).expect("an authority");
+    roots
+}
+
+/// A client that trusts the fixture's authority and offers these protocols.
+pub(crate) fn client_config(protocols: &[&[u8]]) -> Arc<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    let mut config = builder.with_root_certificates(roots()).with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Arc::new(config)
 }
