@@ -138,3 +138,9 @@ pub(super) fn must_have(program: &str, packages: &str) {
     let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
     assert!(found, "`{program}` is not installed: run `apt-get install {packages}` first");
 }
+
+/// The same for a program that knows no `--version`, or ends it with an exit code of its own.
+pub(super) fn must_run(program: &str, arguments: &[&str], packages: &str) {
+    let found = Command::new(program).args(arguments).output().is_ok();
+    assert!(found, "`{program}` is not installed: run `apt-get install {packages}` first");
+}
