@@ -37,7 +37,7 @@ impl EdgeBuilder {
     /// More keys of the last listener: `h2: { streams: 2 }`.
     pub(crate) fn listener_keys(mut self, keys: &str) -> Self {
         let last = self.listeners.last_mut().expect("the first is always there");
-        *last = last.replace(" }", &format!(", {keys} }}"));
+        *last = last.replacen("{ address", &format!("{{ {keys}, address"), 1);
         self
     }
 
