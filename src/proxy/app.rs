@@ -26,7 +26,7 @@ use crate::message::RequestHead;
 use crate::message::forwarded::{ClientHop, ForwardedPolicy};
 use crate::route::{Redirect, RouteTable};
 use crate::telemetry::access_log::{AccessLog, Asked, RequestLine};
-use crate::telemetry::{Metrics, RouteMetrics, StatusClass, UpstreamMetrics};
+use crate::telemetry::{Metrics, RouteMetrics, Seldom, StatusClass, UpstreamMetrics};
 use crate::upstream::Upstream;
 
 /// What all requests share.
@@ -50,6 +50,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// The process's drain.
     pub drain: Drain,
+    /// Tells of HTTP/2 connections that were ended for what their clients sent.
+    pub abuse: Seldom,
 }
 
 /// What belongs to one route and is made once.

@@ -50,7 +50,7 @@ pub(super) async fn serve(app: &Arc<App>, settings: &DoorSettings, transport: Tr
     let http2 = client.listener.http2;
     let streams = http2.streams as usize;
     let meter = Arc::new(Meter::new(http2.streams, clock::now()));
-    let mut record = Http2Record::new(Arc::clone(&app.metrics), Arc::clone(&client), Arc::clone(&meter));
+    let mut record = Http2Record::new(Arc::clone(app), Arc::clone(&client), Arc::clone(&meter));
     let handshake = Builder::new()
         .max_concurrent_streams(http2.streams)
         .initial_window_size(http2.stream_window)

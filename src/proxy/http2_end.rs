@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use h2::Reason;
 
+use super::app::App;
 use super::http2_meter::{Meter, Offence};
 use super::record::Client;
+use crate::clock;
 use crate::message::http2_budget::Flood;
-use crate::telemetry::{Http2End, Metrics};
+use crate::telemetry::Http2End;
 
 /// An HTTP/2 connection that lives.
 #[derive(Debug)]
 pub(super) struct Http2Record {
-    metrics: Arc<Metrics>,
+    app: Arc<App>,
     client: Arc<Client>,
     meter: Arc<Meter>,
     told: bool,
@@ -20,24 +22,24 @@ pub(super) struct Http2Record {
 
 impl Http2Record {
     /// The connection of `client` speaks HTTP/2.
-    pub(super) fn new(metrics: Arc<Metrics>, client: Arc<Client>, meter: Arc<Meter>) -> Self {
-        Self { metrics, client, meter, told: false }
+    pub(super) fn new(app: Arc<App>, client: Arc<Client>, meter: Arc<Meter>) -> Self {
+        Self { app, client, meter, told: false }
     }
 
     /// It ended, with `detail` for whoever reads the log. Only the first call counts.
     ///
-    /// A line for each abuser and none for others: it costs the client a connection of its own, which is more than what a line of the
-    /// access log costs it, so nobody floods the log this way who could not already.
+    /// A line for abusers once in a while and none for others: whoever comes with many connections must not fill the log.
     pub(super) fn ended(&mut self, end: Http2End, detail: &dyn std::fmt::Display) {
         if std::mem::replace(&mut self.told, true) {
             return;
         }
-        self.metrics.http2_ended(end);
+        self.app.metrics.http2_ended(end);
         let (client, reason) = (self.client.address, end.label());
-        if end.is_abuse() {
-            tracing::info!(%client, reason, %detail, "an HTTP/2 connection was ended for what its client sent");
-        } else {
-            tracing::debug!(%client, reason, %detail, "an HTTP/2 connection ended");
+        match end.is_abuse().then(|| self.app.abuse.happened(clock::now())).flatten() {
+            Some(times) => {
+                tracing::info!(%client, reason, %detail, times, "HTTP/2 connections were ended for what their clients sent");
+            }
+            None => tracing::debug!(%client, reason, %detail, "an HTTP/2 connection ended"),
         }
     }
 

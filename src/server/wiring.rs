@@ -19,7 +19,7 @@ use crate::proxy::{App, AuthContext, Door, DoorSettings, Entrance, ForwardContex
 use crate::route::Action;
 use crate::telemetry::access_log::{AccessLog, AccessLogError, Sink};
 use crate::telemetry::logging;
-use crate::telemetry::{Labels, Metrics};
+use crate::telemetry::{Labels, Metrics, Seldom};
 use crate::upstream::Upstream;
 
 /// Fewer connections than these are worth a word at the start.
@@ -90,6 +90,7 @@ pub(super) fn wire(
         log: Arc::clone(log),
         metrics: Arc::clone(&metrics),
         drain: drain.clone(),
+        abuse: Seldom::default(),
     };
     let door = Arc::new(Door::new(settings, Entrance::new(connections, rate), Arc::new(app)));
     Ok(Wired { door, metrics, upstreams: upstreams.into_values().collect() })
