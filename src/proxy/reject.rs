@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method};
 use pingora::http::ResponseHeader;
 
@@ -89,7 +89,7 @@ pub async fn answer_with(
 /// When the client does not take it.
 pub async fn redirect(down: &mut Downstream, status: u16, location: HeaderValue, keeps: bool) -> Result<(), Gone> {
     let mut head = ResponseHeader::build(status, Some(4)).map_err(|_| Gone)?;
-    let fields = head.insert_header(LOCATION, location).and_then(|()| head.insert_header(CONTENT_LENGTH, 0));
+    let fields = head.insert_header("Location", location).and_then(|()| head.insert_header(CONTENT_LENGTH, 0));
     fields.map_err(|_| Gone)?;
     send(down, head, Bytes::new(), keeps).await
 }
