@@ -17,7 +17,7 @@ use crate::support::{Client, End, GET, Origin, Script, shown, tls, within};
 /// Clients at once that say nothing.
 const SILENT: usize = 2000;
 /// What one may cost: a task and its timer, a table's entry or two. Beyond that the kernel has it.
-const A_SILENT_CLIENT: u64 = 6 << 10;
+const A_SILENT_CLIENT: u64 = 8 << 10;
 /// What one may cost whose TLS stands: rustls' keys and buffers beside that.
 const A_SILENT_TLS_CLIENT: u64 = 32 << 10;
 
