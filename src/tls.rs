@@ -11,6 +11,7 @@
 
 mod certificates;
 mod client;
+mod current;
 mod error;
 mod files;
 mod server;

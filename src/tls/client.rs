@@ -1,12 +1,11 @@
 //! What the servers of an upstream are connected with over TLS. Their certificates are always verified.
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use rustls::{ClientConfig, RootCertStore};
 
+use super::current::{Current, Loaded};
 use super::error::TlsError;
 use super::spec::ClientTlsSpec;
 use super::{Reloaded, certificates, files, provider};
@@ -16,13 +15,7 @@ pub struct ClientTls {
     spec: ClientTlsSpec,
     /// The one protocol that is offered.
     protocol: &'static [u8],
-    current: ArcSwap<Loaded>,
-}
-
-struct Loaded {
-    config: Arc<ClientConfig>,
-    /// Of all bytes read.
-    fingerprint: u64,
+    current: Current<ClientConfig>,
 }
 
 impl fmt::Debug for ClientTls {
@@ -37,14 +30,14 @@ impl ClientTls {
     /// # Errors
     /// The first that cannot be used.
     pub fn new(spec: ClientTlsSpec, protocol: &'static [u8]) -> Result<Self, TlsError> {
-        let current = ArcSwap::from_pointee(load(&spec, protocol)?);
+        let current = Current::new(load(&spec, protocol)?);
         Ok(Self { spec, protocol, current })
     }
 
     /// For the next connection.
     #[must_use]
     pub fn current(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.current.load().config)
+        self.current.get()
     }
 
     /// Reads the files again. Connections that stand keep what they have.
@@ -52,12 +45,7 @@ impl ClientTls {
     /// # Errors
     /// The first that cannot be used; then what held holds on.
     pub fn reload(&self) -> Result<Reloaded, TlsError> {
-        let loaded = load(&self.spec, self.protocol)?;
-        if loaded.fingerprint == self.current.load().fingerprint {
-            return Ok(Reloaded::Same);
-        }
-        self.current.store(Arc::new(loaded));
-        Ok(Reloaded::Changed)
+        load(&self.spec, self.protocol).map(|loaded| self.current.replace(loaded))
     }
 
     /// Where its files are.
@@ -73,7 +61,7 @@ impl ClientTls {
     }
 }
 
-fn load(spec: &ClientTlsSpec, protocol: &[u8]) -> Result<Loaded, TlsError> {
+fn load(spec: &ClientTlsSpec, protocol: &[u8]) -> Result<Loaded<ClientConfig>, TlsError> {
     let provider = provider();
     let mut seen = Vec::new();
     let roots = match &spec.ca {
@@ -97,9 +85,7 @@ fn load(spec: &ClientTlsSpec, protocol: &[u8]) -> Result<Loaded, TlsError> {
         }
     };
     config.alpn_protocols = vec![protocol.to_vec()];
-    let mut hasher = DefaultHasher::new();
-    seen.hash(&mut hasher);
-    Ok(Loaded { config: Arc::new(config), fingerprint: hasher.finish() })
+    Ok(Loaded::new(config, &seen))
 }
 
 /// The authorities that this machine trusts.

@@ -1,16 +1,15 @@
 //! What a listener accepts TLS with.
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
 use super::certificates::{self, Certificates};
+use super::current::{Current, Loaded};
 use super::error::TlsError;
 use super::spec::{ClientAuth, ServerTlsSpec};
 use super::{Reloaded, alpn, files, provider};
@@ -18,13 +17,7 @@ use super::{Reloaded, alpn, files, provider};
 /// The settings of a listener, as its files are now.
 pub struct ServerTls {
     spec: ServerTlsSpec,
-    current: ArcSwap<Loaded>,
-}
-
-struct Loaded {
-    config: Arc<ServerConfig>,
-    /// Of all bytes read.
-    fingerprint: u64,
+    current: Current<ServerConfig>,
 }
 
 impl fmt::Debug for ServerTls {
@@ -39,14 +32,14 @@ impl ServerTls {
     /// # Errors
     /// The first that cannot be used.
     pub fn new(spec: ServerTlsSpec) -> Result<Self, TlsError> {
-        let current = ArcSwap::from_pointee(load(&spec)?);
+        let current = Current::new(load(&spec)?);
         Ok(Self { spec, current })
     }
 
     /// For the next connection.
     #[must_use]
     pub fn current(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current.load().config)
+        self.current.get()
     }
 
     /// Reads the files again. Connections that stand keep what they have.
@@ -54,12 +47,7 @@ impl ServerTls {
     /// # Errors
     /// The first that cannot be used; then what held holds on.
     pub fn reload(&self) -> Result<Reloaded, TlsError> {
-        let loaded = load(&self.spec)?;
-        if loaded.fingerprint == self.current.load().fingerprint {
-            return Ok(Reloaded::Same);
-        }
-        self.current.store(Arc::new(loaded));
-        Ok(Reloaded::Changed)
+        load(&self.spec).map(|loaded| self.current.replace(loaded))
     }
 
     /// Where its files are.
@@ -69,7 +57,7 @@ impl ServerTls {
     }
 }
 
-fn load(spec: &ServerTlsSpec) -> Result<Loaded, TlsError> {
+fn load(spec: &ServerTlsSpec) -> Result<Loaded<ServerConfig>, TlsError> {
     let provider = provider();
     let mut seen = Vec::new();
     let certified: Result<Vec<_>, _> =
@@ -90,9 +78,7 @@ fn load(spec: &ServerTlsSpec) -> Result<Loaded, TlsError> {
         reason: format!("no session tickets: {error}"),
         help: "",
     })?;
-    let mut hasher = DefaultHasher::new();
-    seen.hash(&mut hasher);
-    Ok(Loaded { config: Arc::new(config), fingerprint: hasher.finish() })
+    Ok(Loaded::new(config, &seen))
 }
 
 fn verifier(
