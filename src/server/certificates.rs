@@ -78,6 +78,8 @@ impl Certificates {
     pub(super) async fn watch(self: Arc<Self>, mut over: watch::Receiver<bool>) {
         let (sender, mut changes) = mpsc::channel(1);
         let told = move |events: DebounceEventResult| match events {
+            // That a file was looked at changes nothing; our own reading would wake us again and again.
+            Ok(events) if events.iter().all(|event| event.kind.is_access()) => {}
             // One that waits already stands for this one too.
             Ok(_) => drop(sender.try_send(())),
             Err(errors) => tracing::warn!(?errors, "certificates may have changed unseen: send HUP after each change"),
@@ -89,12 +91,15 @@ impl Certificates {
         let mut watched = BTreeSet::new();
         loop {
             // A link that leads elsewhere now is followed anew.
-            for directory in self.directories() {
-                if watched.insert(directory.clone())
-                    && let Err(error) = debouncer.watch(&directory, RecursiveMode::NonRecursive)
-                {
+            let fresh: Vec<_> = self.directories().into_iter().filter(|directory| watched.insert(directory.clone())).collect();
+            for directory in &fresh {
+                if let Err(error) = debouncer.watch(directory, RecursiveMode::NonRecursive) {
                     tracing::warn!(directory = %directory.display(), %error, "certificates there are not watched: send HUP after each change");
                 }
+            }
+            if !fresh.is_empty() {
+                // What changed before it was watched.
+                self.reload();
             }
             tokio::select! {
                 Some(()) = changes.recv() => self.reload(),

@@ -21,10 +21,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     let unreadable = |error: std::io::Error| {
         TlsError::of(path, format_args!("cannot be read: {error}"), "write the path of a PEM file that this user may read")
     };
-    let file = File::open(path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
+    // Asked before it is opened: to open a pipe waits until somebody writes into it.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(TlsError::of(path, "is no file", "write the path of a PEM file"));
     }
+    let file = File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST {

@@ -270,6 +270,27 @@ async fn new_files_are_taken_when_they_change_and_at_hup_and_no_stream_notices()
     edge.process().logs("HUP: reading certificates again").await;
 }
 
+/// Each look at the files was an event in their directory, and each event a look: two a second for ever, and the same error with each.
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_not_looked_at_again_and_again() {
+    let origin = Origin::start(Script::answer("ok")).await;
+    let authority = Authority::new();
+    let certificate = authority.issue("site", &["localhost"]);
+    let (edge, _) = edge_with(&format!("certificates: [ {certificate} ]"), origin.address()).await;
+    authority.write("site.key", "nothing");
+    edge.process().logs("site.key: has no private key in it").await;
+    // Nobody touches a file any more. What must not happen needs time in which it could: first what was under way may come, then for
+    // four times what changes are collected for, nothing.
+    let told = || edge.process().log().matches("site.key: has no private key in it").count();
+    let while_all_is_quiet = std::time::Duration::from_secs(2);
+    tokio::time::sleep(while_all_is_quiet).await;
+    let before = told();
+    tokio::time::sleep(while_all_is_quiet).await;
+    assert_eq!(told(), before);
+    authority.issue("site", &["localhost"]);
+    edge.process().logs("certificates were read again").await;
+}
+
 async fn read_until(stream: &mut TlsStream<TcpStream>, wanted: &str) {
     let mut got = Vec::new();
     within(wanted, async {

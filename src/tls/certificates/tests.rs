@@ -94,3 +94,16 @@ fn a_file_that_cannot_be_used_is_named_with_the_reason() {
         assert!(error.reason.contains(reason) && !error.help.is_empty(), "{error}");
     }
 }
+
+#[test]
+fn a_pipe_is_no_file_and_nobody_waits_for_its_other_end() {
+    let authority = Authority::new();
+    let mut spec = authority.issue("site", &["example.com"]);
+    spec.cert = authority.write("pipe", "");
+    std::fs::remove_file(&spec.cert).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&spec.cert).status().unwrap().success());
+    let (told, hears) = std::sync::mpsc::channel();
+    std::thread::spawn(move || told.send(load(&spec, &provider(), &mut Vec::new()).map(drop)));
+    let error = hears.recv_timeout(std::time::Duration::from_secs(30)).unwrap().unwrap_err();
+    assert_eq!(error.reason, "is no file");
+}
