@@ -251,6 +251,8 @@ async fn an_idle_connection_is_closed_after_its_keep_alive() {
 #[tokio::test]
 async fn a_client_that_closes_in_the_middle_of_its_head_leaves_nothing_behind() {
     let (origin, edge) = behind_the_door().await;
+    // Who has accepted has all that it keeps.
+    Client::send_to(edge.address(), "nonsense\r\n\r\n").await.rest().await;
     let before = edge.descriptors();
     for cut in 0..GET.len() {
         let mut client = Client::connect(edge.address()).await;

@@ -89,6 +89,7 @@ async fn two_thousand_clients_over_four_servers_of_which_two_die_and_come_back()
         edge.metric_becomes("ssedge_server_up", &format!("server=\"{server}\""), 0.0).await;
     }
     let (lost, alive): (Vec<_>, Vec<_>) = visitors.into_iter().partition(|visitor| NAMES[..2].contains(&visitor.server));
+    edge.metric_becomes("ssedge_streams_open", "", alive.len() as f64).await;
     assert_eq!(visit(edge.address(), alive[0].number, "").await.err(), Some(429), "its one stream is open");
     // Those that were lost come back with their pin, and get another server.
     let back = visit_all(edge.address(), lost.into_iter().map(|visitor| (visitor.number, visitor.pin))).await;
