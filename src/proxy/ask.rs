@@ -31,6 +31,9 @@ use crate::upstream::{Balance, BusyGuard, ConnectError, Connection, HashOn, Http
 pub(super) const MAX_SERVERS_TRIED: usize = 8;
 
 /// What a body is refused for.
+/// A path that some servers read as one above `rewrite.add_prefix`.
+const OUTSIDE: &str = "the path could lead out of where it belongs";
+
 pub(super) const TOO_LARGE: &str = "the body is larger than limits.request_body";
 
 /// Why there is no response of the upstream's.
@@ -214,7 +217,7 @@ impl Exchange<'_> {
         let options = BuildOptions { default_host: server.host(), accept };
         let mut head = request::build(down.head(), self.request.framing, options).map_err(unbuildable)?;
         if let Some(rewrite) = &self.route.rewrite {
-            let target = rewrite.apply(head.raw_path()).into_owned();
+            let target = rewrite.apply(head.raw_path()).ok_or(Failure::Client(400, OUTSIDE))?.into_owned();
             head.set_raw_path(&target).map_err(|_| Failure::Client(414, "the rewritten target is too long"))?;
         }
         if let Some(host) = self.route.host.replacement(server.host()) {

@@ -37,14 +37,14 @@ impl Moved<'_> {
         down.set_write_stall(self.route.timeouts.write_stall);
         let keeps = self.keep_alive && !self.request.framing.has_body();
         let target = down.head().raw_path();
-        let target = self.route.rewrite.as_ref().map_or(Cow::Borrowed(target), |rewrite| rewrite.apply(target));
-        let location = self.redirect.to.location(&target);
+        let target = self.route.rewrite.as_ref().map_or(Some(Cow::Borrowed(target)), |rewrite| rewrite.apply(target));
+        let location = target.and_then(|target| self.redirect.to.location(&target).ok());
         let answered = match location {
-            Ok(location) => {
+            Some(location) => {
                 record.over(self.redirect.status, Outcome::Whole);
                 reject::redirect(&mut down, self.redirect.status, location, keeps).await
             }
-            Err(_) => {
+            None => {
                 record.over(400, Outcome::Whole);
                 reject::answer(&mut down, 400, None, keeps).await
             }

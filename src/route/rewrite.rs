@@ -1,7 +1,9 @@
 //! Paths that a server knows by another prefix than its clients: what is taken from the front, and what is put there.
 //!
 //! Whether a path has the prefix is seen in its normal form, as routes see it; what is left of it stays byte for byte. It must never
-//! let a path climb out of the prefix that it gets: a path that would (`/../x`) goes on in its normal form, where it cannot.
+//! let a path climb out of the prefix that it gets, whoever reads it: one that would (`/../x`) goes on in its normal form, where it
+//! cannot, and one that still could (`/..%2Fx`) is refused. nginx decodes `%2F` and takes `//` for `/` before it looks for dot segments,
+//! Tomcat cuts parameters off (`/..;/x`), and some know `\` as a slash.
 
 use std::borrow::Cow;
 
@@ -18,22 +20,26 @@ pub struct Rewrite {
 }
 
 impl Rewrite {
-    /// The target of a request with `target`, in origin form with its query; `*` stays `*`.
+    /// The target of a request with `target`, in origin form with its query; `*` stays `*`. `None` if a server could read it as a path
+    /// outside of the prefix that it gets.
     #[must_use]
-    pub fn apply<'t>(&self, target: &'t [u8]) -> Cow<'t, [u8]> {
+    pub fn apply<'t>(&self, target: &'t [u8]) -> Option<Cow<'t, [u8]>> {
         let (path, query) = path::path_and_query(target);
         if !path.starts_with(b"/") {
-            return Cow::Borrowed(target);
+            return Some(Cow::Borrowed(target));
         }
         let left = self.strip_prefix.as_deref().and_then(|prefix| without(path, prefix)).unwrap_or(path);
-        match &self.add_prefix {
+        Some(match &self.add_prefix {
             None if left.len() == path.len() => Cow::Borrowed(target),
             None => Cow::Owned([left, query].concat()),
             Some(prefix) => {
                 let left = if climbs(left) { path::normal_form(left) } else { Cow::Borrowed(left) };
+                if climbs(&left) {
+                    return None;
+                }
                 Cow::Owned([prefix.as_bytes(), &left, query].concat())
             }
-        }
+        })
     }
 }
 
@@ -77,23 +83,49 @@ fn without<'p>(path: &'p [u8], prefix: &str) -> Option<&'p [u8]> {
     Some(if left.is_empty() { b"/" } else { left })
 }
 
-/// Whether a dot segment reaches above the root.
+/// Whether a dot segment reaches above the root for anybody who reads `path`, as the head of this file tells.
 fn climbs(path: &[u8]) -> bool {
     let mut depth = 0_usize;
-    path[1..].split(|&byte| byte == b'/').any(|segment| match path::step(segment) {
-        Step::Stay => false,
-        Step::Down => {
-            depth += 1;
-            false
-        }
-        Step::Up => match depth.checked_sub(1) {
-            Some(above) => {
-                depth = above;
+    let slashes = with_plain_slashes(path);
+    slashes.split(|&byte| byte == b'/').any(|segment| {
+        let end = segment.iter().position(|&byte| byte == b';').unwrap_or(segment.len());
+        match path::step(&segment[..end]) {
+            Step::Stay => false,
+            // To some it is nothing, and never a level to come back from.
+            Step::Down if segment.is_empty() => false,
+            Step::Down => {
+                depth += 1;
                 false
             }
-            None => true,
-        },
+            Step::Up => match depth.checked_sub(1) {
+                Some(above) => {
+                    depth = above;
+                    false
+                }
+                None => true,
+            },
+        }
     })
+}
+
+/// With `/` for all that somebody takes for one, and `;` for its escape.
+fn with_plain_slashes(path: &[u8]) -> Cow<'_, [u8]> {
+    if !path.iter().any(|byte| matches!(byte, b'%' | b'\\')) {
+        return Cow::Borrowed(path);
+    }
+    let mut plain = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&byte, after)) = rest.split_first() {
+        let (means, behind) = match (byte, after) {
+            (b'%', [b'2', b'f' | b'F', behind @ ..] | [b'5', b'c' | b'C', behind @ ..]) => (b'/', behind),
+            (b'%', [b'3', b'b' | b'B', behind @ ..]) => (b';', behind),
+            (b'\\', _) => (b'/', after),
+            _ => (byte, after),
+        };
+        plain.push(means);
+        rest = behind;
+    }
+    Cow::Owned(plain)
 }
 
 #[cfg(test)]
@@ -109,7 +141,7 @@ mod tests {
     }
 
     fn applied(strip: &str, add: &str, target: &str) -> String {
-        String::from_utf8(rewrite(strip, add).apply(target.as_bytes()).into_owned()).unwrap()
+        String::from_utf8(rewrite(strip, add).apply(target.as_bytes()).unwrap().into_owned()).unwrap()
     }
 
     #[test]
@@ -161,6 +193,12 @@ mod tests {
             ("/a/../b", "/app/a/../b"),
             ("/../secret", "/app/secret"),
             ("/a/%2e%2e/.%2E/secret%7e", "/app/secret~"),
+            ("//../secret", "/app/secret"),
+            ("/a//../../secret", "/app/secret"),
+            ("/a/..//../secret", "/app/secret"),
+            ("/group%2Fproject/..", "/app/group%2Fproject/.."),
+            ("/a/..%2fb;..", "/app/a/..%2fb;.."),
+            ("/...;/..a", "/app/...;/..a"),
             ("*", "*"),
         ] {
             assert_eq!(applied("", "/app", target), want, "{target}");
@@ -168,6 +206,27 @@ mod tests {
         assert_eq!(applied("/api", "/app/v1", "/api"), "/app/v1/");
         assert_eq!(applied("/api", "/app/v1", "/api/x?y"), "/app/v1/x?y");
         assert_eq!(applied("/api", "/app", "/api/../../x"), "/app/x");
+    }
+
+    #[test]
+    fn what_a_server_could_read_as_a_climb_is_refused() {
+        for target in [
+            "/..%2fsecret",
+            "/%2e%2E%2Fsecret",
+            "/a/..%2F../secret",
+            "/..;/secret",
+            "/..;a=b/secret",
+            "/..%3b/secret",
+            "/..\\secret",
+            "/..%5Csecret",
+            "/%2F..%2Fsecret",
+            "/a/..%2f..",
+        ] {
+            assert_eq!(rewrite("", "/app").apply(target.as_bytes()), None, "{target}");
+            assert_eq!(rewrite("/api", "/app").apply(format!("/api{target}").as_bytes()), None, "{target}");
+            // Without a prefix of its own it can reach nothing that it could not ask for.
+            assert!(rewrite("/api", "").apply(format!("/api{target}").as_bytes()).is_some(), "{target}");
+        }
     }
 
     proptest! {
@@ -187,7 +246,12 @@ mod tests {
             let seen = normalize(&path).unwrap();
             let rest = seen.strip_prefix(strip).filter(|rest| rest.is_empty() || rest.starts_with('/'));
             let rest = match rest.unwrap_or(&seen) { "" => "/", rest => rest };
-            let forwarded = applied(strip, add, &format!("{path}{query}"));
+            let target = format!("{path}{query}");
+            let Some(forwarded) = rewrite(strip, add).apply(target.as_bytes()) else {
+                prop_assert!(!add.is_empty() && path.contains("%2f") && seen.contains(".."), "{}", path);
+                return Ok(());
+            };
+            let forwarded = String::from_utf8(forwarded.into_owned()).unwrap();
             let (forwarded_path, forwarded_query) = forwarded.split_at(forwarded.find('?').unwrap_or(forwarded.len()));
             prop_assert_eq!(normalize(forwarded_path).unwrap(), format!("{add}{rest}"), "{}", forwarded);
             prop_assert_eq!(forwarded_query, query);

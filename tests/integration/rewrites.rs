@@ -53,8 +53,22 @@ async fn a_prefix_is_added_and_nothing_climbs_out_of_it() {
         ("/a/../b", "/app/v1/a/../b"),
         ("/../../secret", "/app/v1/secret"),
         ("/a/%2e%2e/%2E./secret", "/app/v1/secret"),
+        ("//../secret", "/app/v1/secret"),
     ];
     are_forwarded("{ add_prefix: /app/v1 }", &targets).await;
+}
+
+/// nginx decodes `%2F` before it looks for dot segments, Tomcat cuts parameters off.
+#[tokio::test]
+async fn what_a_server_could_read_as_a_way_out_of_the_prefix_never_reaches_one() {
+    let origin = Origin::start(Script::answer("ok")).await;
+    let edge = Edge::with().route("rewrite", "{ strip_prefix: /t, add_prefix: /app/v1 }").start(origin.address()).await;
+    for target in ["/t/..%2fsecret", "/t/..;/secret", "/t/a/..%5C../secret"] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n");
+        let (_client, head) = Client::open(edge.address(), &request).await;
+        assert_eq!(head.status(), 400, "{target}");
+    }
+    assert_eq!(origin.requests(), 0);
 }
 
 #[tokio::test]
