@@ -1,6 +1,7 @@
 //! The answering half towards a client: a Pingora session over HTTP/1, a stream of a connection over HTTP/2. What the client sends
 //! behind its head is not here but in `request_body.rs`, so that both directions run at once.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -224,7 +225,11 @@ impl Downstream {
                     let sent = std::future::poll_fn(|cx| poll_send(stream, cx, &mut data, false));
                     match tokio::time::timeout(*write_stall, sent).await {
                         Ok(Ok(())) => {}
-                        Ok(Err(_)) => return Err(Gone),
+                        Ok(Err(error)) => {
+                            // The system keeps the same time for the connection, and may be first.
+                            *stalled = error.kind() == io::ErrorKind::TimedOut;
+                            return Err(Gone);
+                        }
                         Err(_) => {
                             *stalled = true;
                             return Err(Gone);

@@ -12,7 +12,7 @@ pub(super) fn poll_send(stream: &mut SendStream<Bytes>, cx: &mut Context<'_>, da
     let n = std::task::ready!(poll_capacity(stream, cx, data.remaining()))?;
     let piece = data.split_to(n.min(data.len()));
     let last = end && data.is_empty();
-    Poll::Ready(stream.send_data(piece, last).map_err(io::Error::other))
+    Poll::Ready(stream.send_data(piece, last).map_err(io_error))
 }
 
 /// How many bytes may be sent now, of `wanted`; at least one.
@@ -25,8 +25,22 @@ pub(super) fn poll_capacity(stream: &mut SendStream<Bytes>, cx: &mut Context<'_>
         }
         match std::task::ready!(stream.poll_capacity(cx)) {
             Some(Ok(_)) => {}
-            Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
-            None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Some(Err(error)) => return Poll::Ready(Err(io_error(error))),
+            // It is over; why, the other question tells.
+            None => {
+                return Poll::Ready(Err(match stream.poll_reset(cx) {
+                    Poll::Ready(Err(error)) => io_error(error),
+                    _ => io::ErrorKind::BrokenPipe.into(),
+                }));
+            }
         }
     }
+}
+
+/// Why a stream cannot go on, with what the operating system said of its connection, if that broke.
+pub(super) fn io_error(error: h2::Error) -> io::Error {
+    if !error.is_io() {
+        return io::Error::other(error);
+    }
+    error.into_io().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())
 }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::message::framing::{self, LAST_CHUNK};
 use crate::proxy::downstream::ClientStream;
 use crate::proxy::http2_turns::Turns;
-use crate::proxy::http2_write::poll_capacity;
+use crate::proxy::http2_write::{io_error, poll_capacity};
 use crate::stream::{ClientEnd, EndReason};
 use crate::transport::Wire;
 
@@ -89,7 +89,11 @@ impl ClientSide {
                 cx.waker().wake_by_ref();
                 None
             }
-            Self::Http2 { stream, .. } => stream.poll_reset(cx).is_ready().then_some(ClientEnd::Closed),
+            Self::Http2 { stream, .. } => match stream.poll_reset(cx) {
+                Poll::Pending => None,
+                Poll::Ready(Ok(_)) => Some(ClientEnd::Closed),
+                Poll::Ready(Err(error)) => Some(client_end(&io_error(error))),
+            },
             Self::Gone => Some(ClientEnd::Closed),
         }
     }
@@ -100,7 +104,7 @@ impl ClientSide {
             Self::Http1 { wire, .. } => Pin::new(wire).poll_write(cx, bytes),
             Self::Http2 { stream, .. } => {
                 let n = std::task::ready!(poll_capacity(stream, cx, bytes.len()))?.min(bytes.len());
-                stream.send_data(Bytes::copy_from_slice(&bytes[..n]), false).map_err(io::Error::other)?;
+                stream.send_data(Bytes::copy_from_slice(&bytes[..n]), false).map_err(io_error)?;
                 Poll::Ready(Ok(n))
             }
             Self::Gone => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
@@ -208,5 +212,74 @@ pub(super) fn client_end(error: &io::Error) -> ClientEnd {
 pub(in crate::proxy) fn reset_on_close(socket: &impl AsFd, reset: bool) {
     if let Err(error) = SockRef::from(socket).set_linger(reset.then_some(Duration::ZERO)) {
         tracing::debug!(%error, "SO_LINGER was refused");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Poll};
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+
+    use super::ClientSide;
+    use crate::proxy::downstream::ClientStream;
+    use crate::stream::ClientEnd;
+
+    /// A connection that the system gives up, as it does after the TCP user timeout.
+    struct GivenUp(DuplexStream, Arc<AtomicBool>);
+
+    impl AsyncRead for GivenUp {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            if self.1.load(Ordering::Relaxed) {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for GivenUp {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, buf)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    /// The system and the stall limit keep the same time: whichever is first, the stream ends for the same reason, over HTTP/2 too.
+    #[tokio::test]
+    async fn a_connection_that_the_system_gave_up_is_no_client_that_left() {
+        let is_given_up = Arc::new(AtomicBool::new(false));
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let near = GivenUp(near, Arc::clone(&is_given_up));
+        let (server, client) = tokio::join!(h2::server::handshake(near), h2::client::handshake(far));
+        let (mut server, (mut requests, connection)) = (server.unwrap(), client.unwrap());
+        let client = tokio::spawn(connection);
+        let ask = || Request::get("http://test/").body(()).unwrap();
+        let _answer = requests.send_request(ask(), true).unwrap();
+        let (_, mut respond) = server.accept().await.unwrap().unwrap();
+        let stream = respond.send_response(Response::new(()), false).unwrap();
+        let mut side = ClientSide::new(ClientStream::Http2(stream, Arc::default()), false);
+        is_given_up.store(true, Ordering::Relaxed);
+        // Wakes the server's side, which reads.
+        let _next = requests.send_request(ask(), true).unwrap();
+        assert!(server.accept().await.unwrap().is_err());
+        let end = poll_fn(|cx| side.poll_left(cx, true).map_or(Poll::Pending, Poll::Ready)).await;
+        assert_eq!(end, ClientEnd::TimedOut);
+        let written = poll_fn(|cx| side.poll_write(cx, &Bytes::from_static(b"x"))).await;
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        client.abort();
     }
 }
