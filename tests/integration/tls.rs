@@ -200,6 +200,33 @@ async fn servers_hear_that_the_client_came_by_https() {
     assert_eq!(origin.request(0).await.head.get("x-forwarded-proto"), Some("https"));
 }
 
+/// A load balancer that passes TLS on says in front of it whose connection it is.
+#[tokio::test]
+async fn a_proxy_header_stands_in_front_of_tls() {
+    let origin = Origin::start(Script::answer("ok")).await;
+    let keys = format!("tls: {{ {} }}, proxy_protocol: accept", tls::listener());
+    let yaml = format!(
+        "trusted_proxies: [ 127.0.0.1 ]\nupstreams: {{ app: {{ servers: [ \"{}\" ] }} }}\nroutes: [ {{ upstream: app }} ]\n",
+        origin.address()
+    );
+    let edge = Edge::listening(&keys, &yaml).await;
+    let mut version_2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    version_2.extend([192, 0, 2, 8, 127, 0, 0, 1, 0x80, 0, 0x01, 0xbb]);
+    let headers: [(&[u8], &str); 2] = [(b"PROXY TCP4 192.0.2.7 127.0.0.1 32768 443\r\n", "192.0.2.7"), (&version_2, "192.0.2.8")];
+    for (number, (header, client)) in headers.into_iter().enumerate() {
+        let mut socket = TcpStream::connect(edge.real[0]).await.expect("the proxy accepts");
+        socket.write_all(header).await.expect("the proxy reads");
+        let connecting = TlsConnector::from(tls::client_config(&[])).connect(tls::localhost(), socket);
+        let mut stream = within("the handshake", connecting).await.expect("TLS");
+        assert!(ask(&mut stream, GET).await.0.starts_with("HTTP/1.1 200"));
+        let head = origin.request(number).await.head;
+        assert_eq!((head.get("x-forwarded-for"), head.get("x-forwarded-proto")), (Some(client), Some("https")));
+    }
+    // Without one, the connection is not the client's own.
+    connect(edge.real[0], tls::client_config(&[]), "localhost").await.expect_err("a trusted proxy says whose it is");
+    edge.metric_becomes("ssedge_proxy_header_faults_total", "reason=\"missing\"", 1.0).await;
+}
+
 #[tokio::test]
 async fn a_client_certificate_is_asked_for_as_configured() {
     let origin = Origin::start(Script::answer("ok")).await;
