@@ -13,6 +13,9 @@ use super::error::TlsError;
 /// A bundle of all authorities of a system has some 200 KiB.
 const LARGEST: u64 = 4 << 20;
 
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 const A_CERTIFICATE: &str = "write the path of a PEM file that begins with `-----BEGIN CERTIFICATE-----`";
 const A_KEY: &str = "write the path of a PEM file with an unencrypted `-----BEGIN PRIVATE KEY-----`, RSA, ECDSA or Ed25519";
 
@@ -30,6 +33,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST {
         return Err(TlsError::of(path, "is larger than 4MiB", "write the path of a PEM file"));
+    }
+    // Some editors put it there, and the first line would be none of PEM.
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
     }
     Ok(bytes)
 }

@@ -107,3 +107,21 @@ fn a_pipe_is_no_file_and_nobody_waits_for_its_other_end() {
     let error = hears.recv_timeout(std::time::Duration::from_secs(30)).unwrap().unwrap_err();
     assert_eq!(error.reason, "is no file");
 }
+
+#[test]
+fn files_are_read_as_other_programs_leave_them() {
+    let authority = Authority::new();
+    let good = authority.issue("good", &["example.com"]);
+    let (cert, key) = (std::fs::read_to_string(&good.cert).unwrap(), std::fs::read_to_string(&good.key).unwrap());
+    let load = |cert: &str, key: &str| {
+        let spec = CertificateSpec { cert: authority.write("left.pem", cert), key: authority.write("left.key", key) };
+        load(&spec, &provider(), &mut Vec::new()).map(|certified| certified.cert.len())
+    };
+    // Both in one file, as HAProxy has them, in either order.
+    let (both, reversed) = (format!("{cert}{key}"), format!("{key}{cert}"));
+    assert_eq!(load(&both, &both), Ok(1));
+    assert_eq!(load(&reversed, &reversed), Ok(1));
+    assert_eq!(load(&cert.replace('\n', "\r\n"), &key.replace('\n', "\r\n")), Ok(1));
+    assert_eq!(load(&format!("\u{feff}{cert}"), &format!("\u{feff}{key}")), Ok(1));
+    assert_eq!(load(&format!("subject=CN = example.com\n{cert}"), &key), Ok(1));
+}
