@@ -153,7 +153,8 @@ fn scheme(hop: &ClientHop<'_>) -> &'static str {
 }
 
 /// Whether applications take the field `name` for word of the client; `_` counts as `-`.
-pub(super) fn speaks_of_the_client(name: &[u8]) -> bool {
+#[must_use]
+pub fn speaks_of_the_client(name: &[u8]) -> bool {
     const FAMILY: &[u8] = b"x-forwarded";
     reads_as(name, b"forwarded")
         || reads_as(name, b"x-real-ip")

@@ -313,11 +313,12 @@ const LATE_PREFACE: Refusal = Refusal { status: 400, reason: "HTTP/2 begins with
 
 /// Closes our side, and reads for a while what the client still sends: a reset would take the answer from it.
 pub(super) async fn linger(mut socket: Socket) {
-    if socket.shutdown().await.is_err() {
-        return;
-    }
     let mut discarded = [0; 4096];
     let _ = tokio::time::timeout(LINGER, async {
+        // Over TLS it waits for what the client has not taken yet.
+        if socket.shutdown().await.is_err() {
+            return;
+        }
         let mut left = LINGER_BYTES;
         while let Ok(n) = socket.read(&mut discarded).await {
             if n == 0 || n > left {

@@ -10,6 +10,7 @@ use super::section::Section;
 use super::servers::request_path;
 use super::upstreams::Upstreams;
 use crate::config::error::Report;
+use crate::message::forwarded::speaks_of_the_client;
 use crate::route::AuthPolicy;
 
 /// `auth`; `None` is off. Also the upstreams that it names, by position; `None` if it names one that is not there.
@@ -28,5 +29,10 @@ pub(super) fn resolve(
 }
 
 fn name(leaf: &Leaf<'_>, report: &mut Report<'_>) -> Option<HeaderName> {
-    field_name(leaf.text(), leaf.span(), report)
+    let name = field_name(leaf.text(), leaf.span(), report)?;
+    if speaks_of_the_client(name.as_str().as_bytes()) {
+        leaf.refuse("tells the server who the client is, which is ours to say", "remove it, and see `forwarded`", report);
+        return None;
+    }
+    Some(name)
 }

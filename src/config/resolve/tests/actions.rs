@@ -66,6 +66,8 @@ fn who_is_asked_counts_as_used_and_what_it_says_may_not_frame_a_message() {
     for off in ["off", "false"] {
         assert_eq!(first(&with_route(&format!("{{ upstream: app, auth: {off} }}")).unwrap()).auth, None);
     }
+    let problem = only_problem(with_route("{ upstream: app, auth: { upstream: app, path: /a, copy: [ X-Forwarded-For ] } }"));
+    assert!(problem.contains("`X-Forwarded-For` tells the server who the client is"), "{problem}");
     let problem = only_problem(with_route("{ upstream: app, auth: { upstream: app, path: /a, copy: [ Content-Length ] } }"));
     assert!(problem.contains("`Content-Length` cannot be changed"), "{problem}");
 }
