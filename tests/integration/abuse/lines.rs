@@ -1,7 +1,7 @@
 //! Lines and events that no memory should hold. There is no bound on either: they flow through as they come, whole, in bounded memory.
 
 use crate::duplex::EVENTS;
-use crate::support::{ManualOrigin, Pattern, SUBSCRIBE, Version, Viewer, chunk};
+use crate::support::{ManualOrigin, Pattern, Raw, SUBSCRIBE, Version, Viewer, chunk};
 
 use super::MIB;
 use super::scene::Scene;
@@ -16,20 +16,25 @@ const PIECE: usize = 64 << 10;
 /// What one stream may cost on its way: buffers of a read and a write, records of TLS, and a window of HTTP/2.
 const ONE_STREAM: u64 = 8 * MIB;
 
+/// An event stream, by one of the scene's ways: its viewer, and the server that plays it.
+async fn open(scene: &Scene, origin: &ManualOrigin, way: usize, version: Version) -> (Viewer, Raw) {
+    let answer = async {
+        let (server, _) = origin.request().await;
+        server.send(EVENTS).await;
+        server
+    };
+    tokio::join!(Viewer::open(version, scene.ways()[way], SUBSCRIBE), answer)
+}
+
 /// What is left of the pattern's bytes in a line: none that ends one.
 fn without_line_ends(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n')).for_each(|byte| *byte = b'.');
     bytes
 }
 
-/// A line of so many bytes comes whole; then, if `ends`, an event behind it.
+/// A line of so many bytes comes whole, then an event behind it.
 async fn a_line_flows_through(scene: &Scene, origin: &ManualOrigin, way: usize, version: Version, length: u64) {
-    let answer = async {
-        let (server, _) = origin.request().await;
-        server.send(EVENTS).await;
-        server
-    };
-    let (mut viewer, server) = tokio::join!(Viewer::open(version, scene.ways()[way], SUBSCRIBE), answer);
+    let (mut viewer, server) = open(scene, origin, way, version).await;
     let sending = tokio::spawn(async move {
         let mut pattern = Pattern::default();
         server.send(chunk("data: ")).await;
@@ -76,12 +81,7 @@ async fn events_of_ten_megabytes_come_whole() {
     let line = format!("data: {}\n", "x".repeat(1000));
     let event = format!("{}\n", line.repeat(EVENT / line.len()));
     for (way, version) in [(0, Version::Http1), (1, Version::Http1), (0, Version::Http2), (1, Version::Http2)] {
-        let answer = async {
-            let (server, _) = origin.request().await;
-            server.send(EVENTS).await;
-            server
-        };
-        let (mut viewer, server) = tokio::join!(Viewer::open(version, scene.ways()[way], SUBSCRIBE), answer);
+        let (mut viewer, server) = open(&scene, &origin, way, version).await;
         let sent = event.clone();
         let sending = tokio::spawn(async move {
             for _ in 0..2 {
@@ -105,12 +105,7 @@ async fn a_line_without_an_end_is_let_go_with_its_client() {
     let scene = Scene::with().start(origin.address()).await;
     let mut endless = Vec::new();
     for (way, version) in [(0, Version::Http1), (1, Version::Http1), (0, Version::Http2), (1, Version::Http2)] {
-        let answer = async {
-            let (server, _) = origin.request().await;
-            server.send(EVENTS).await;
-            server
-        };
-        let (mut viewer, server) = tokio::join!(Viewer::open(version, scene.ways()[way], SUBSCRIBE), answer);
+        let (mut viewer, server) = open(&scene, &origin, way, version).await;
         let socket = server.socket();
         endless.push(tokio::spawn(async move {
             let piece = chunk(vec![b'x'; PIECE]);
