@@ -30,7 +30,7 @@ pub(super) fn resolve(
             taken.claim(address, leaf.span(), report);
             let http2 = http2(&listener, report);
             let proxy_protocol = proxy_protocol(&listener, file, report);
-            let redirect_to_https = redirect_to_https(&listener, report);
+            let redirect_to_https = redirect_to_https(&listener, address, report);
             listeners.push(ListenerSpec { address, tls, http2, proxy_protocol, redirect_to_https });
         }
     }
@@ -92,7 +92,7 @@ fn proxy_protocol(listener: &Section<'_>, file: &Section<'_>, report: &mut Repor
 }
 
 /// The port of HTTPS that cleartext is sent to.
-fn redirect_to_https(listener: &Section<'_>, report: &mut Report<'_>) -> Option<u16> {
+fn redirect_to_https(listener: &Section<'_>, address: SocketAddr, report: &mut Report<'_>) -> Option<u16> {
     let leaf = listener.leaf("redirect_to_https")?;
     if schema::is_off(leaf.text()) {
         return None;
@@ -104,6 +104,11 @@ fn redirect_to_https(listener: &Section<'_>, report: &mut Report<'_>) -> Option<
     let port = leaf.text().parse().ok().filter(|port| *port > 0);
     if port.is_none() {
         leaf.refuse("is neither `off` nor a port", "write `off`, or the port that HTTPS is served on, such as `443`", report);
+    }
+    if port == Some(address.port()) {
+        let message =
+            "`redirect_to_https` names this listener's own port: unless a proxy before us speaks HTTPS there, everybody comes back";
+        report.warning(leaf.span(), message, "write the port that HTTPS is served on, such as `443`");
     }
     port
 }
