@@ -30,6 +30,10 @@ use crate::upstream::{Balance, BusyGuard, ConnectError, Connection, HashOn, Http
 /// Servers that one request tries to connect to.
 pub(super) const MAX_SERVERS_TRIED: usize = 8;
 
+/// How often one request is sent again to a server that did nothing with it. A server that renews its connections by count may have
+/// done so again before a burst's last requests reach the fresh one.
+pub(super) const MAX_REPEATS: usize = 4;
+
 /// What a body is refused for.
 /// A path that some servers read as one above `rewrite.add_prefix`.
 const OUTSIDE: &str = "the path could lead out of where it belongs";
@@ -119,8 +123,8 @@ impl Exchange<'_> {
             };
             let Some(server) = picked else { break };
             record.asks(&server);
-            let busy = server.busy();
-            let carrier = match unless_gone(down, upload, self.connect(&server, record, sent_before)).await? {
+            let mut busy = server.busy();
+            let mut carrier = match unless_gone(down, upload, self.connect(&server, record, sent_before)).await? {
                 Ok(carrier) => carrier,
                 Err(error) => {
                     failed = Some(unreachable(&error));
@@ -129,21 +133,28 @@ impl Exchange<'_> {
                 }
             };
             let head = self.upstream_head(down, &server, question)?;
-            let reused = carrier.is_reused();
-            let answered = match self.ask_on(down, upload, carrier, &head, busy, question).await {
-                Err(failure) if self.may_repeat(&failure, upload, reused) => {
-                    sent_before = true;
-                    match unless_gone(down, upload, self.connect(&server, record, true)).await? {
-                        Ok(fresh) => self.ask_on(down, upload, fresh, &head, server.busy(), question).await,
-                        // It restarts, most likely.
-                        Err(error) => {
-                            failed = Some(unreachable(&error));
-                            tried.push(server);
-                            continue;
-                        }
-                    }
+            let mut repeats = 0;
+            let answered = loop {
+                let reused = carrier.is_reused();
+                match self.ask_on(down, upload, carrier, &head, busy, question).await {
+                    Err(failure) if repeats < MAX_REPEATS && self.may_repeat(&failure, upload, reused) => busy = server.busy(),
+                    answered => break Ok(answered),
                 }
-                other => other,
+                repeats += 1;
+                sent_before = true;
+                match unless_gone(down, upload, self.connect(&server, record, true)).await? {
+                    Ok(fresh) => carrier = fresh,
+                    Err(error) => break Err(error),
+                }
+            };
+            let answered = match answered {
+                Ok(answered) => answered,
+                // It restarts, most likely.
+                Err(error) => {
+                    failed = Some(unreachable(&error));
+                    tried.push(server);
+                    continue;
+                }
             };
             if let Err(Failure::Stale(_)) = &answered {
                 server.connection_died(clock::now());

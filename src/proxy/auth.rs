@@ -11,7 +11,7 @@ use http::header::{HeaderName, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::app::leave;
-use super::ask::{Failure, MAX_SERVERS_TRIED, connect, send_head};
+use super::ask::{Failure, MAX_REPEATS, MAX_SERVERS_TRIED, connect, send_head};
 use super::door::After;
 use super::downstream::Downstream;
 use super::exchange::Exchange;
@@ -143,8 +143,9 @@ impl Exchange<'_> {
         question: &RequestHeader,
     ) -> Result<Result<Fields, Denial>, ConnectError> {
         let _busy = server.busy();
-        let mut fresh = false;
+        let mut repeats = 0;
         loop {
+            let fresh = repeats > 0;
             let (carrier, kind, _) = connect(&auth.upstream, &auth.metrics, server, self.route.timeouts.connect, fresh).await?;
             let reused = kind == ConnectionKind::Reused;
             let patience = self.route.timeouts.response_head;
@@ -165,11 +166,11 @@ impl Exchange<'_> {
             };
             let (status, reason) = match failure {
                 Failure::Stale(_) if reused && !fresh => {
-                    fresh = true;
+                    repeats += 1;
                     continue;
                 }
-                Failure::Unprocessed(_) if !fresh => {
-                    fresh = true;
+                Failure::Unprocessed(_) if repeats < MAX_REPEATS => {
+                    repeats += 1;
                     continue;
                 }
                 Failure::Stale(reason) => {

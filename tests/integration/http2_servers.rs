@@ -184,14 +184,14 @@ async fn more_streams_than_a_connection_may_carry_open_another() {
 
 #[tokio::test]
 async fn what_was_refused_is_sent_again_whatever_it_is() {
-    for answer in [NOTHING_PROCESSED, REFUSED] {
+    for (refusals, answer) in [(1, NOTHING_PROCESSED), (1, REFUSED), (4, NOTHING_PROCESSED)] {
         for request in [GET, SUBSCRIBE, "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n"] {
-            let grants = Grants { refused: (1, answer), ..Grants::default() };
+            let grants = Grants { refused: (refusals, answer), ..Grants::default() };
             let origin = Http2Origin::start_with(grants, [Http2Script::answer("ok")]).await;
             let edge = Edge::with().h2c().start(origin.address()).await;
             let (head, body) = ask(edge.address(), request).await;
             assert_eq!((head.status(), body.as_str()), (200, "ok"), "{answer:?} to {request}");
-            assert_eq!((origin.connections(), origin.requests()), (2, 1));
+            assert_eq!((origin.connections(), origin.requests()), (refusals + 1, 1));
         }
     }
 }
