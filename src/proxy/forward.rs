@@ -49,7 +49,9 @@ impl Exchange<'_> {
             return After::Gone;
         }
         // Until the body is whole, whatever drops the connection must show that it is not.
-        down.set_reset_on_close(body == Body::UntilClose);
+        if body == Body::UntilClose {
+            down.set_reset_on_close(true);
+        }
         let outcome = if body == Body::None {
             self.await_end(&mut down, &mut response, &mut upload).await
         } else {
@@ -69,8 +71,8 @@ impl Exchange<'_> {
             }
             _ => return After::Gone,
         }
-        down.set_reset_on_close(false);
         if body == Body::UntilClose {
+            down.set_reset_on_close(false);
             down.close_half().await;
         }
         self.finish_upload(&mut upload).await;

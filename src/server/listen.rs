@@ -27,6 +27,9 @@ pub(super) const BACKLOG: i32 = 4096;
 const NOT_SENT_BYTES: u32 = 64 * 1024;
 /// After a failed accept: trying at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a runtime wakes for nothing. Tokio wakes itself (a write to its eventfd, and one more `epoll_wait`) for each timer that is
+/// set to an earlier time than it sleeps to. Without this it sleeps for minutes, and every wait with a limit did so: twice a request.
+const TICK: Duration = Duration::from_millis(500);
 
 /// Takes connections.
 pub(super) trait Accept: Send + Sync + 'static {
@@ -80,6 +83,11 @@ impl<A: Accept> ListenService<A> {
 #[async_trait]
 impl<A: Accept> Service for ListenService<A> {
     async fn start_service(&mut self, _fds: Option<ListenFds>, _shutdown: ShutdownWatch, _listeners_per_fd: usize) {
+        tokio::spawn(async {
+            loop {
+                tokio::time::sleep(TICK).await;
+            }
+        });
         let mut loops = tokio::task::JoinSet::new();
         for (position, listener) in self.listeners.drain(..).enumerate() {
             match tokio::net::TcpListener::from_std(listener) {

@@ -7,6 +7,13 @@ use std::time::Duration;
 
 use super::sink::Output;
 
+/// How long the writer lets lines gather behind those that it has just written. Waking it for each line cost a busy worker three calls
+/// a request, a tenth of its time: now a line that comes after a pause is written at once, and those behind it 50 times a second.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// So many bytes are written before that time is over.
+const ENOUGH: usize = 64 << 10;
+
 /// A buffer that grew beyond this is given back after a burst.
 const KEPT_BUFFER: usize = 256 << 10;
 
@@ -31,6 +38,10 @@ struct State {
     /// Calls that gave the writer something to do, and how many of them it has done.
     given: u64,
     finished: u64,
+    /// Somebody waits for what was given: it is not to gather.
+    hurry: bool,
+    /// The writer waits for the first line.
+    asleep: bool,
     closed: bool,
 }
 
@@ -54,18 +65,18 @@ impl Queue {
             self.count_dropped(1);
             return;
         }
-        let was_idle = state.is_idle();
+        let before = state.waiting.len();
         state.waiting.extend_from_slice(line);
-        self.given(state, was_idle);
+        let is_enough = before < ENOUGH && state.waiting.len() >= ENOUGH;
+        self.given(state, is_enough);
     }
 
     /// The next line is the first in the file opened anew. Two calls before the writer comes to it are one.
     pub(super) fn reopen(&self) {
         let mut state = self.lock();
-        let was_idle = state.is_idle();
         let end = state.waiting.len();
         state.reopen_at.get_or_insert(end);
-        self.given(state, was_idle);
+        self.given(state, true);
     }
 
     /// The writer ends when nothing is left.
@@ -76,8 +87,10 @@ impl Queue {
 
     /// Whether all that was given before this call was done within `at_most`.
     pub(super) fn flush(&self, at_most: Duration) -> bool {
-        let state = self.lock();
+        let mut state = self.lock();
         let target = state.given;
+        state.hurry = true;
+        self.work.notify_one();
         let waited = self.done.wait_timeout_while(state, at_most, |state| state.finished < target);
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
@@ -91,8 +104,7 @@ impl Queue {
     pub(super) fn write_to(&self, mut output: Output) {
         let mut batch = Vec::new();
         loop {
-            let state = self.work.wait_while(self.lock(), |state| state.is_idle() && !state.closed);
-            let mut state = state.unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.next_batch();
             if state.is_idle() {
                 return;
             }
@@ -115,11 +127,27 @@ impl Queue {
         }
     }
 
-    /// Wakes the writer, unless it has something to do already.
-    fn given(&self, mut state: MutexGuard<'_, State>, was_idle: bool) {
+    /// Waits until something is to be written; nothing is when the queue is closed and empty.
+    fn next_batch(&self) -> MutexGuard<'_, State> {
+        let gathered = self.work.wait_timeout_while(self.lock(), GATHER, |state| {
+            state.waiting.len() < ENOUGH && state.reopen_at.is_none() && !state.hurry && !state.closed
+        });
+        let mut state = gathered.unwrap_or_else(PoisonError::into_inner).0;
+        state.asleep = state.is_idle();
+        let woken = self.work.wait_while(state, |state| state.is_idle() && !state.closed);
+        let mut state = woken.unwrap_or_else(PoisonError::into_inner);
+        state.asleep = false;
+        state.hurry = false;
+        state
+    }
+
+    /// Wakes the writer if it sleeps, or if this is not to wait.
+    fn given(&self, mut state: MutexGuard<'_, State>, is_urgent: bool) {
         state.given += 1;
+        let wakes = state.asleep || is_urgent;
+        state.asleep = false;
         drop(state);
-        if was_idle {
+        if wakes {
             self.work.notify_one();
         }
     }
