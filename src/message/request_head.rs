@@ -5,6 +5,10 @@
 //! refusal with a status and a plain reason, after which the connection closes. It never rewrites anything. RFC 9112 sections 2 to 6
 //! and 11.2 (request smuggling), RFC 9110 sections 7.2 and 10.1.1.
 
+use bytes::Bytes;
+use http::HeaderValue;
+use pingora::http::RequestHeader;
+
 use super::Version;
 use super::grammar::{ConnectionOptions, Field, Lines, MAX_FIELD_NAME, Reason, content_length, is_token, list, trim};
 use super::request_line::{self, RequestLine, Target};
@@ -88,6 +92,28 @@ pub fn judge(head: &[u8]) -> Result<RequestHead, Refusal> {
         framing,
     })
 }
+
+/// The head `raw`, which [`judge`] let through, in the form that the rest of the proxy reads: target, fields, their case, order and
+/// duplicates as they came. Its parts are slices of `raw`.
+///
+/// `None` for no head that was judged well.
+#[must_use]
+pub fn header(raw: &Bytes) -> Option<RequestHeader> {
+    let mut lines = Lines::new(raw.strip_prefix(b"\r\n").unwrap_or(raw));
+    let mut line = lines.next_line().ok()??.split(|&byte| byte == b' ');
+    let (method, target, version) = (line.next()?, line.next()?, line.next()?);
+    let mut header = RequestHeader::build(method, target, Some(USUAL_FIELDS)).ok()?;
+    header.set_version(if version == b"HTTP/1.0" { http::Version::HTTP_10 } else { http::Version::HTTP_11 });
+    while let Some(line) = lines.next_line().ok()? {
+        let field = Field::parse(line).ok()?;
+        let value = HeaderValue::from_maybe_shared(raw.slice_ref(field.value)).ok()?;
+        header.append_header(raw.slice_ref(field.name), value).ok()?;
+    }
+    Some(header)
+}
+
+/// Room for the fields of most heads.
+const USUAL_FIELDS: usize = 16;
 
 /// What the field lines say that matters before routing.
 #[derive(Default)]

@@ -3,6 +3,11 @@
 //! As strict as for requests wherever two readers could see two bodies, since the connection is shared by many clients: a response
 //! whose end is uncertain becomes a 502 and its connection is closed. It never repairs. RFC 9112 sections 4 and 6, RFC 9110 section 8.6.
 
+use bytes::Bytes;
+use http::HeaderValue;
+use memchr::memchr_iter;
+use pingora::http::ResponseHeader;
+
 use super::Version;
 use super::grammar::{CONTROL_BYTE, ConnectionOptions, Field, Lines, MAX_FIELD_NAME, Reason, content_length, is_forbidden_control};
 
@@ -53,6 +58,63 @@ pub fn judge(head: &[u8], method: &http::Method) -> Result<ResponseHead, &'stati
     let framing = fields.framing(version, status, method)?;
     let keep_alive = framing != ResponseFraming::CloseDelimited && version.keeps_alive(fields.connection);
     Ok(ResponseHead { version, status, framing, keep_alive })
+}
+
+/// Where the head at the start of `read` ends, of which the first `searched` bytes were searched before: at its first empty line, also
+/// one that ends with a bare LF, which [`judge`] then refuses. Whatever `read` does not begin like HTTP/1 ends at once.
+///
+/// # Errors
+/// Where to search on once there is more.
+pub fn end(read: &[u8], searched: usize) -> Result<usize, usize> {
+    let begun = read.len().min(BEGIN.len());
+    if read[..begun] != BEGIN[..begun] {
+        return Ok(read.len());
+    }
+    for lf in memchr_iter(b'\n', &read[searched..]).map(|at| searched + at) {
+        match &read[lf + 1..] {
+            [b'\n', ..] => return Ok(lf + 2),
+            [b'\r', b'\n', ..] => return Ok(lf + 3),
+            [] | [b'\r'] => return Err(lf),
+            _ => {}
+        }
+    }
+    Err(read.len())
+}
+
+/// How every head begins.
+const BEGIN: &[u8] = b"HTTP/1.";
+
+/// The head `raw`, which [`judge`] let through as `head`, in the form that the rest of the proxy reads: reason phrase, fields, their
+/// case, order and duplicates as they came. Its parts are slices of `raw`.
+///
+/// `None` for no head that was judged well.
+#[must_use]
+pub fn header(raw: &Bytes, head: &ResponseHead) -> Option<ResponseHeader> {
+    let mut lines = Lines::new(raw);
+    let phrase = lines.next_line().ok()??.get("HTTP/1.1 200 ".len()..);
+    let mut header = ResponseHeader::build(head.status, Some(USUAL_FIELDS)).ok()?;
+    header.set_version(if head.version == Version::Http10 { http::Version::HTTP_10 } else { http::Version::HTTP_11 });
+    // What is no UTF-8 nobody reads: the status says it all.
+    header.set_reason_phrase(phrase.and_then(|phrase| std::str::from_utf8(phrase).ok())).ok()?;
+    while let Some(line) = lines.next_line().ok()? {
+        let field = Field::parse(line).ok()?;
+        let value = HeaderValue::from_maybe_shared(raw.slice_ref(field.value)).ok()?;
+        header.append_header(raw.slice_ref(field.name), value).ok()?;
+    }
+    Some(header)
+}
+
+/// Room for the fields of most heads.
+const USUAL_FIELDS: usize = 16;
+
+/// Writes `header` as it goes over HTTP/1.1, but for the empty line behind its fields.
+pub fn write(header: &ResponseHeader, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(header.status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(header.get_reason_phrase().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    header.header_to_h1_wire(out);
 }
 
 /// RFC 9112 section 4. The reason phrase may be absent together with its space, as many servers write it.

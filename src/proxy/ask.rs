@@ -1,13 +1,15 @@
 //! From a request's head to the head of its response: choose a server, connect, send, listen to both sides, read heads until the final
 //! one. RFC 9110 sections 9.2.2 and 15.2, RFC 9112 section 9.3.1, RFC 9113 section 8.7.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::{Buf, BytesMut};
 use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::http::v1::client::HttpSession as UpstreamSession;
+use pingora::protocols::http::v1::client::http_req_header_to_wire;
 
 use super::body_sender::BodySender;
 use super::downstream::Downstream;
@@ -25,6 +27,7 @@ use crate::message::{
     BuildOptions, RequestFraming, ResponseHead, Version, auth_request, forwarded, http2, request, response, upgrade,
 };
 use crate::telemetry::{ConnectionKind, UpstreamMetrics};
+use crate::transport::Socket;
 use crate::upstream::{Balance, BusyGuard, ConnectError, Connection, HashOn, Http2Lease, Pick, Protocol, Server, Upstream};
 
 /// Servers that one request tries to connect to.
@@ -34,10 +37,10 @@ pub(super) const MAX_SERVERS_TRIED: usize = 8;
 /// done so again before a burst's last requests reach the fresh one.
 pub(super) const MAX_REPEATS: usize = 4;
 
-/// What a body is refused for.
 /// A path that some servers read as one above `rewrite.add_prefix`.
 const OUTSIDE: &str = "the path could lead out of where it belongs";
 
+/// What a body is refused for.
 pub(super) const TOO_LARGE: &str = "the body is larger than limits.request_body";
 
 /// Why there is no response of the upstream's.
@@ -378,13 +381,12 @@ pub(super) async fn send_head(
 ) -> Result<(ServerResponse, BodySender), Failure> {
     match carrier {
         Carrier::Http1(connection) => {
-            let (mut transport, socket) = connection.transport.share();
-            transport.start_recording();
-            let mut session = UpstreamSession::new(transport);
-            session.write_timeout = Some(patience);
-            let sent = session.write_request_header(Box::new(head.clone())).await;
-            sent.map_err(|error| Failure::Stale(error.to_string()))?;
-            Ok((ServerResponse::http1(session), BodySender::http1(socket, framing)))
+            let wire = http_req_header_to_wire(head).ok_or(Failure::Client(400, "no request can be built from it"))?;
+            let socket = Arc::new(connection.socket);
+            write_whole(&socket, wire, patience)
+                .await
+                .map_err(|error| Failure::Stale(format!("the request was not sent: {error}")))?;
+            Ok((ServerResponse::http1(Arc::clone(&socket)), BodySender::http1(socket, framing)))
         }
         Carrier::Http2(mut lease) => {
             let scheme = if server.is_tls() { Scheme::HTTPS } else { Scheme::HTTP };
@@ -397,6 +399,19 @@ pub(super) async fn send_head(
             Ok((ServerResponse::http2(response, lease), body))
         }
     }
+}
+
+/// Gives all of `data` to the system, each write within `patience`.
+async fn write_whole(socket: &Socket, mut data: BytesMut, patience: Duration) -> io::Result<()> {
+    while data.has_remaining() {
+        let written = std::future::poll_fn(|cx| socket.poll_write_shared(cx, &data));
+        match tokio::time::timeout(patience, written).await? {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => data.advance(n),
+            Err(error) => return Err(error),
+        }
+    }
+    tokio::time::timeout(patience, std::future::poll_fn(|cx| socket.poll_flush_shared(cx))).await?
 }
 
 fn unreachable(error: &ConnectError) -> Failure {

@@ -208,7 +208,7 @@ fn read(answer: &ResponseHeader, policy: &AuthPolicy) -> Result<Fields, Denial> 
 
 /// Reads what little is left, so that the connection can serve the next question.
 async fn finish(mut response: ServerResponse, head: &Head, upstream: &Upstream, server: &Server) {
-    if head.judged.status == 101 || response.begin_body(head.judged.framing, LEFTOVER).is_err() {
+    if head.judged.status == 101 || response.begin_body(head.judged.framing).is_err() {
         return;
     }
     let leftover = async {
@@ -219,6 +219,6 @@ async fn finish(mut response: ServerResponse, head: &Head, upstream: &Upstream, 
         response.trailers(LEFTOVER).await
     };
     if matches!(tokio::time::timeout(LEFTOVER, leftover).await, Ok(Ok(_))) && head.judged.keep_alive {
-        response.release(upstream, server, keep_alive_timeout(&head.header)).await;
+        response.release(upstream, server, keep_alive_timeout(&head.header));
     }
 }

@@ -1,11 +1,10 @@
-//! The connection before Pingora sees it (design `pingora.md`, trap 10): every wait has a deadline, every request head is read and
-//! judged as raw bytes, and only what can be read in one way is replayed to a session. RFC 9112 sections 2.2 to 3.2, 9.3 and 9.6.
+//! A client's connection up to its requests (design `pingora.md`, trap 10): every wait has a deadline, every request head is read and
+//! judged as raw bytes, and only what can be read in one way goes on. RFC 9112 sections 2.2 to 3.2, 9.3 and 9.6.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use pingora::protocols::http::v1::server::HttpSession;
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::app::App;
@@ -100,7 +99,7 @@ impl Door {
             () = self.app.drain.cut_off() => None,
         };
         if let Some((socket, ahead)) = http2 {
-            let transport = Transport::replaying(socket, ahead).unvectored();
+            let transport = Transport::replaying(socket, ahead);
             Box::pin(http2_door::serve(&self.app, &self.settings, transport, client)).await;
         }
     }
@@ -127,7 +126,7 @@ impl Door {
 
     /// One HTTP/1 request after the other. A connection that begins with HTTP/2 is given back, with what was read of it.
     async fn requests(&self, mut socket: Socket, mut client: Arc<Client>) -> Option<(Socket, Bytes)> {
-        let mut ahead = BytesMut::new();
+        let mut ahead = Vec::new();
         let mut first_wait = self.settings.request_head;
         let mut is_first = true;
         loop {
@@ -143,7 +142,7 @@ impl Door {
                     Box::pin(farewell(socket)).await;
                     return None;
                 }
-                Err(NoRequest::Http2) if is_first && !socket.is_tls() => return Some((socket, ahead.freeze())),
+                Err(NoRequest::Http2) if is_first && !socket.is_tls() => return Some((socket, ahead.into())),
                 Err(NoRequest::Http2) => {
                     let refusal = if is_first { NOT_AGREED } else { LATE_PREFACE };
                     Box::pin(self.refuse(socket, refusal, &ahead, &client)).await;
@@ -158,7 +157,7 @@ impl Door {
             // A task that waits for a request keeps no room for one.
             match Box::pin(self.request(socket, ahead, head, head_bytes, client)).await {
                 After::Next(next_socket, next_ahead, same_client) => {
-                    (socket, ahead, client) = (next_socket, BytesMut::from(next_ahead), same_client);
+                    (socket, ahead, client) = (next_socket, next_ahead.into(), same_client);
                     first_wait = self.settings.keep_alive;
                 }
                 After::Linger(socket, _client) => {
@@ -171,31 +170,17 @@ impl Door {
     }
 
     /// Serves the request whose head is the first `head_bytes` of `ahead`.
-    async fn request(
-        &self,
-        socket: Socket,
-        mut ahead: BytesMut,
-        head: RequestHead,
-        head_bytes: usize,
-        client: Arc<Client>,
-    ) -> After {
-        // The session gets the head and nothing behind it: the body is ours to read.
-        let raw = ahead.split_to(head_bytes).freeze();
-        let (transport, shared) = Box::new(Transport::replaying(socket, raw)).share();
-        let mut session = HttpSession::new(transport);
-        // It knows nothing of the body: whether that is whole is not its judgement.
-        session.set_close_on_response_before_downstream_finish(false);
-        // What the door lets through, Pingora's parser takes: a property test of `message` holds them together.
-        match session.read_request().await {
-            Ok(Some(_)) => {}
-            Ok(None) => return After::Gone,
-            Err(error) => {
-                tracing::warn!(client = %client.address, %error, "a request head that we judged clean was refused by the session");
-                return After::Gone;
-            }
-        }
-        let down = Downstream::http1(session, head.version, Arc::clone(&shared));
-        let body = RequestBody::http1(shared, ahead.freeze(), head.framing);
+    async fn request(&self, socket: Socket, ahead: Vec<u8>, head: RequestHead, head_bytes: usize, client: Arc<Client>) -> After {
+        let mut ahead = Bytes::from(ahead);
+        let raw = ahead.split_to(head_bytes);
+        // What the door lets through can be read: a property test of `message` holds the two together.
+        let Some(header) = request_head::header(&raw) else {
+            tracing::warn!(client = %client.address, "a request head that we judged clean cannot be read");
+            return After::Gone;
+        };
+        let socket = Arc::new(socket);
+        let down = Downstream::http1(header, head.version, Arc::clone(&socket));
+        let body = RequestBody::http1(socket, ahead, head.framing);
         let upload = Upload::new(body, head.framing.has_body());
         self.app.handle(down, upload, head, client).await
     }
@@ -204,14 +189,16 @@ impl Door {
     async fn read_head(
         &self,
         socket: &mut Socket,
-        ahead: &mut BytesMut,
+        ahead: &mut Vec<u8>,
         first_wait: Duration,
     ) -> Result<(RequestHead, usize), NoRequest> {
         if ahead.is_empty() {
+            // Without a buffer until there is something: idle connections are many.
+            let first = std::future::poll_fn(|cx| socket.poll_fill_shared(cx, ahead, HEAD_READ));
             tokio::select! {
                 // What is there already is served, also when we are leaving.
                 biased;
-                begun = tokio::time::timeout(first_wait, first_bytes(socket, ahead)) => match begun {
+                begun = tokio::time::timeout(first_wait, first) => match begun {
                     Ok(Ok(n)) if n > 0 => {}
                     Ok(_) => return Err(NoRequest::Quiet),
                     Err(_) => return Err(NoRequest::Silent),
@@ -246,11 +233,11 @@ impl Door {
         }
     }
 
-    async fn read_more(&self, socket: &mut Socket, ahead: &mut BytesMut, deadline: Instant) -> Result<(), NoRequest> {
-        ahead.reserve(HEAD_READ);
+    async fn read_more(&self, socket: &mut Socket, ahead: &mut Vec<u8>, deadline: Instant) -> Result<(), NoRequest> {
+        let more = std::future::poll_fn(|cx| socket.poll_fill_shared(cx, ahead, HEAD_READ));
         let read = tokio::select! {
             biased;
-            read = tokio::time::timeout_at(deadline.into(), socket.read_buf(ahead)) => read,
+            read = tokio::time::timeout_at(deadline.into(), more) => read,
             // Nothing was promised for a head that is not whole.
             () = async {
                 self.app.drain.draining().await;
@@ -282,17 +269,6 @@ fn request_line(head: &[u8]) -> (Option<&str>, Option<&[u8]>) {
     let method = parts.next().and_then(|method| std::str::from_utf8(method).ok());
     let method = method.filter(|method| (1..=32).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_alphabetic()));
     (method, method.and(parts.next()).filter(|path| path.starts_with(b"/")))
-}
-
-/// Waits without a buffer: idle connections are many.
-async fn first_bytes(socket: &Socket, ahead: &mut BytesMut) -> std::io::Result<usize> {
-    std::future::poll_fn(|cx| {
-        let mut buffer = [0; HEAD_READ];
-        let n = std::task::ready!(socket.poll_read_shared(cx, &mut buffer))?;
-        ahead.extend_from_slice(&buffer[..n]);
-        std::task::Poll::Ready(Ok(n))
-    })
-    .await
 }
 
 /// Closes a connection on which nothing is under way: over TLS with a word, without which it would look cut (RFC 8446 section 6.1).

@@ -27,7 +27,7 @@ impl Exchange<'_> {
         mut record: RequestRecord,
     ) -> After {
         let Answered { mut response, mut header, head, busy, pin } = answered;
-        if let Err(reason) = response.begin_body(head.framing, self.route.timeouts.response_body_idle) {
+        if let Err(reason) = response.begin_body(head.framing) {
             drop(response);
             return self.unanswered(down, upload, client, record, 502, reason).await;
         }
@@ -78,7 +78,7 @@ impl Exchange<'_> {
         self.finish_upload(&mut upload).await;
         if upload.is_complete() && head.keep_alive {
             upload.let_go();
-            response.release(&self.context.upstream, busy.server(), promised).await;
+            response.release(&self.context.upstream, busy.server(), promised);
         }
         leave(down, upload, client)
     }
@@ -138,7 +138,8 @@ impl Exchange<'_> {
                 moved = upload.progress() => if moved.is_err() {
                     return Outcome::ClientGone;
                 },
-                () = down.gone() => return Outcome::ClientGone,
+                // A head does not wait for a body that is not there yet.
+                () = down.gone() => return if down.has_stalled() { Outcome::Stalled } else { Outcome::ClientGone },
             }
         }
         let trailers = match upload.beside(response.trailers(idle)).await {

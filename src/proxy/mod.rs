@@ -44,6 +44,8 @@ pub mod downstream;
 pub mod entrance;
 pub mod exchange;
 mod forward;
+mod http1_client;
+mod http1_response;
 mod http2_connection;
 mod http2_door;
 mod http2_end;

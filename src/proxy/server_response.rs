@@ -1,6 +1,7 @@
 //! A server's response on its way in: heads one after the other until the final one, then the body piece by piece; over HTTP/1 on a
-//! Pingora session, over HTTP/2 on a stream. Heads are judged before they are believed.
+//! connection (`http1_response.rs`), over HTTP/2 on a stream. Heads are judged before they are believed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -8,16 +9,16 @@ use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Method};
 use pingora::http::ResponseHeader;
-use pingora::protocols::http::v1::client::HttpSession as UpstreamSession;
 
 use super::ask::Failure;
-use crate::message::{ResponseFraming, ResponseHead, http2, response_head, trailers};
-use crate::transport::{Transport, Wire};
+use super::http1_response::Http1Response;
+use crate::message::framing::Malformed;
+use crate::message::{ResponseFraming, ResponseHead, http2, trailers};
+use crate::transport::{Socket, Wire};
 use crate::upstream::{Http2Lease, Server, Upstream};
 
-/// Heads of 1xx responses before the final one, and bytes of all heads together: who sends more is not answering.
+/// Heads of 1xx responses before the final one: who sends more is not answering.
 const MAX_INFORMATIONAL: usize = 32;
-const MAX_HEAD_BYTES: usize = 1024 * 1024;
 
 /// One response.
 pub(super) struct ServerResponse {
@@ -26,15 +27,8 @@ pub(super) struct ServerResponse {
 }
 
 enum Carrier {
-    Http1 {
-        session: Box<UpstreamSession>,
-        /// Bytes of all heads that were read.
-        heads: usize,
-    },
-    Http2 {
-        state: Http2State,
-        lease: Http2Lease,
-    },
+    Http1(Http1Response),
+    Http2 { state: Http2State, lease: Http2Lease },
 }
 
 enum Http2State {
@@ -58,9 +52,9 @@ pub(super) enum ServerStream {
 }
 
 impl ServerResponse {
-    /// On a session whose request head is sent; its transport records.
-    pub(super) fn http1(session: UpstreamSession) -> Self {
-        Self { carrier: Carrier::Http1 { session: Box::new(session), heads: 0 }, informational: 0 }
+    /// To a request that was sent on `socket`.
+    pub(super) fn http1(socket: Arc<Socket>) -> Self {
+        Self { carrier: Carrier::Http1(Http1Response::new(socket)), informational: 0 }
     }
 
     /// To a request that was sent on `lease`.
@@ -71,7 +65,7 @@ impl ServerResponse {
     /// The next head. Dropped half-way, it goes on at the next call.
     pub(super) async fn next_head(&mut self, method: &Method) -> Result<Head, Failure> {
         let head = match &mut self.carrier {
-            Carrier::Http1 { session, heads } => http1_head(session, heads, method).await?,
+            Carrier::Http1(response) => response.next_head(method).await?,
             Carrier::Http2 { state, .. } => http2_head(state, method).await?,
         };
         if head.judged.status < 200 {
@@ -83,20 +77,13 @@ impl ServerResponse {
         Ok(head)
     }
 
-    /// The final head stands, and an ordinary body comes, each read of it within `idle`.
+    /// The final head stands, and an ordinary body comes.
     ///
     /// # Errors
     /// What is wrong with the part of it that was read together with the head.
-    pub(super) fn begin_body(&mut self, framing: ResponseFraming, idle: Duration) -> Result<(), &'static str> {
-        let Carrier::Http1 { session, heads } = &mut self.carrier else { return Ok(()) };
-        session.read_timeout = Some(idle);
-        if let Some(transport) = Transport::of_stream(session.stream()) {
-            if framing == ResponseFraming::Chunked && transport.check_recorded_chunks(*heads).is_err() {
-                return Err("the chunked coding of the response is malformed");
-            }
-            transport.stop_recording();
-        }
-        Ok(())
+    pub(super) fn begin_body(&mut self, framing: ResponseFraming) -> Result<(), &'static str> {
+        let Carrier::Http1(response) = &mut self.carrier else { return Ok(()) };
+        response.begin_body(framing).map_err(|Malformed| "the chunked coding of the response is malformed")
     }
 
     /// The next piece of the body, never empty; `None` at its end. `idle` bounds the wait. Dropped half-way, it loses nothing.
@@ -106,12 +93,7 @@ impl ServerResponse {
     pub(super) async fn read(&mut self, idle: Duration) -> Result<Option<Bytes>, String> {
         loop {
             let piece = match &mut self.carrier {
-                Carrier::Http1 { session, .. } => {
-                    if session.is_body_done() {
-                        return Ok(None);
-                    }
-                    session.read_body_bytes().await.map_err(|error| error.to_string())?
-                }
+                Carrier::Http1(response) => response.read(idle).await?,
                 Carrier::Http2 { state: Http2State::Body(body), .. } => {
                     let read = tokio::time::timeout(idle, body.data()).await;
                     let read = read.map_err(|_| "nothing came within timeouts.response_body_idle".to_owned())?;
@@ -143,38 +125,25 @@ impl ServerResponse {
     }
 
     /// The exchange is over and the response was read to its end: the connection may serve another request, if both sides keep it.
-    pub(super) async fn release(self, upstream: &Upstream, server: &Server, promised: Option<Duration>) {
-        if let Carrier::Http1 { mut session, .. } = self.carrier {
-            session.respect_keepalive();
-            if let Some(stream) = session.reuse().await {
-                upstream.release(stream, server, promised);
-            }
+    pub(super) fn release(self, upstream: &Upstream, server: &Server, promised: Option<Duration>) {
+        if let Carrier::Http1(response) = self.carrier
+            && let Some(socket) = response.into_reusable()
+        {
+            upstream.release(socket, server, promised);
         }
     }
 
     /// Lets the body of an event stream, or of a tunnel, out of here.
     pub(super) fn into_stream(self) -> Option<ServerStream> {
         match self.carrier {
-            Carrier::Http1 { session, heads } => {
-                let (wire, _, mut recorded) = Transport::from_stream(session.into_inner())?.into_parts();
-                recorded.advance(heads.min(recorded.len()));
-                // A copy: the slice would keep the whole head alive for as long as the stream lives.
-                Some(ServerStream::Http1(wire, Bytes::copy_from_slice(&recorded)))
+            Carrier::Http1(response) => {
+                let (wire, start) = response.into_stream();
+                Some(ServerStream::Http1(wire, start))
             }
             Carrier::Http2 { state: Http2State::Body(body), lease } => Some(ServerStream::Http2(body, Box::new(lease))),
             Carrier::Http2 { .. } => None,
         }
     }
-}
-
-async fn http1_head(session: &mut UpstreamSession, heads: &mut usize, method: &Method) -> Result<Head, Failure> {
-    *heads += session.read_response().await.map_err(|error| lost(&error, session))?;
-    if *heads > MAX_HEAD_BYTES {
-        return Err(endless());
-    }
-    let judged = response_head::judge(&session.get_headers_raw_bytes(), method).map_err(malformed)?;
-    let header = session.resp_header().cloned().ok_or_else(|| malformed("there is none"))?;
-    Ok(Head { header, judged })
 }
 
 async fn http2_head(state: &mut Http2State, method: &Method) -> Result<Head, Failure> {
@@ -198,22 +167,15 @@ async fn http2_head(state: &mut Http2State, method: &Method) -> Result<Head, Fai
     Ok(Head { header, judged })
 }
 
-fn malformed(reason: &'static str) -> Failure {
+pub(super) fn malformed(reason: &'static str) -> Failure {
     Failure::Upstream(502, format!("the response head is malformed: {reason}"))
 }
 
-fn endless() -> Failure {
+pub(super) fn endless() -> Failure {
     Failure::Upstream(502, "informational responses without end".to_owned())
 }
 
-/// No whole response head came. Without a byte of it, a connection that served before was most likely closed for being idle.
-fn lost(error: &pingora::Error, session: &UpstreamSession) -> Failure {
-    let silent = Transport::of_stream(session.stream()).is_some_and(|transport| transport.recorded() == 0);
-    let reason = format!("no whole response head: {error}");
-    if silent { Failure::Stale(reason) } else { Failure::Upstream(502, reason) }
-}
-
-/// The same over HTTP/2, where the server may say that it did nothing with the request (RFC 9113 section 8.7).
+/// No response head came over HTTP/2, where the server may say that it did nothing with the request (RFC 9113 section 8.7).
 pub(super) fn refused(error: &h2::Error) -> Failure {
     let reason = format!("no response head: {error}");
     match error.reason() {

@@ -85,14 +85,14 @@ impl Exchange<'_> {
     async fn discard(&self, answered: Answered) {
         let Answered { mut response, header, head, busy, .. } = answered;
         let is_endless = head.framing == ResponseFraming::CloseDelimited;
-        if is_endless || !head.keep_alive || response.begin_body(head.framing, DISCARDED_WITHIN).is_err() {
+        if is_endless || !head.keep_alive || response.begin_body(head.framing).is_err() {
             return;
         }
         let mut read = 0;
         while read <= DISCARDED {
             match response.read(DISCARDED_WITHIN).await {
                 Ok(Some(data)) => read += data.len(),
-                Ok(None) => return response.release(&self.context.upstream, busy.server(), keep_alive_timeout(&header)).await,
+                Ok(None) => return response.release(&self.context.upstream, busy.server(), keep_alive_timeout(&header)),
                 Err(_) => return,
             }
         }

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustix::net::RecvFlags;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -35,13 +36,39 @@ impl Socket {
     /// Reads what is there; 0 is the end.
     pub fn poll_read_shared(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
+            Self::Tcp(socket) => poll_drain(
+                || socket.poll_read_ready(cx),
+                |read| socket.try_io(Interest::READABLE, read),
+                || Ok((rustix::net::recv(socket, &mut *buf, RecvFlags::empty())?.0, buf.len())),
+            ),
+            Self::Unix(socket) => poll_drain(
+                || socket.poll_read_ready(cx),
+                |read| socket.try_io(Interest::READABLE, read),
+                || Ok((rustix::net::recv(socket, &mut *buf, RecvFlags::empty())?.0, buf.len())),
+            ),
+            Self::Tls(tls) => tls.poll_read(cx, buf),
+        }
+    }
+
+    /// The same into the room behind what `buf` holds, which is made once there is something to read: `most` bytes of it.
+    pub fn poll_fill_shared(&self, cx: &mut Context<'_>, buf: &mut Vec<u8>, most: usize) -> Poll<io::Result<usize>> {
+        match self {
             Self::Tcp(socket) => {
-                poll_drain(|| socket.poll_read_ready(cx), |read| socket.try_io(Interest::READABLE, read), socket.as_fd(), buf)
+                poll_fill(|| socket.poll_read_ready(cx), |read| socket.try_io(Interest::READABLE, read), socket.as_fd(), buf, most)
             }
             Self::Unix(socket) => {
-                poll_drain(|| socket.poll_read_ready(cx), |read| socket.try_io(Interest::READABLE, read), socket.as_fd(), buf)
+                poll_fill(|| socket.poll_read_ready(cx), |read| socket.try_io(Interest::READABLE, read), socket.as_fd(), buf, most)
             }
-            Self::Tls(tls) => tls.poll_read(cx, buf),
+            Self::Tls(tls) => {
+                let held = buf.len();
+                buf.resize(held + most, 0);
+                let polled = tls.poll_read(cx, &mut buf[held..]);
+                buf.truncate(held + if let Poll::Ready(Ok(n)) = polled { n } else { 0 });
+                if polled.is_pending() {
+                    buf.shrink_to(held);
+                }
+                polled
+            }
         }
     }
 
@@ -108,17 +135,16 @@ fn poll_try<T>(mut ready: impl FnMut() -> Poll<io::Result<()>>, mut attempt: imp
 fn poll_drain(
     mut ready: impl FnMut() -> Poll<io::Result<()>>,
     try_io: impl Fn(&mut dyn FnMut() -> io::Result<()>) -> io::Result<()>,
-    fd: BorrowedFd<'_>,
-    buf: &mut [u8],
+    mut recv: impl FnMut() -> io::Result<(usize, usize)>,
 ) -> Poll<io::Result<usize>> {
     loop {
         std::task::ready!(ready())?;
         let mut read = None;
         let tried = try_io(&mut || {
-            let n = rustix::net::recv(fd, &mut *buf, rustix::net::RecvFlags::empty())?.0;
+            let (n, room) = recv()?;
             read = Some(n);
             // Only that takes the readiness away. A close stays to be seen all the same.
-            if n > 0 && n < buf.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            if n > 0 && n < room { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
         match (read, tried) {
             (Some(n), _) => return Poll::Ready(Ok(n)),
@@ -126,6 +152,22 @@ fn poll_drain(
             (None, _) => {}
         }
     }
+}
+
+/// Into the room behind what `buf` holds, which nobody has to make zero first.
+fn poll_fill(
+    ready: impl FnMut() -> Poll<io::Result<()>>,
+    try_io: impl Fn(&mut dyn FnMut() -> io::Result<()>) -> io::Result<()>,
+    fd: BorrowedFd<'_>,
+    buf: &mut Vec<u8>,
+    most: usize,
+) -> Poll<io::Result<usize>> {
+    poll_drain(ready, try_io, || {
+        buf.reserve(most);
+        let room = buf.capacity() - buf.len();
+        let n = rustix::net::recv(fd, rustix::buffer::spare_capacity(buf), RecvFlags::empty())?.0;
+        Ok((n, room))
+    })
 }
 
 impl From<TcpStream> for Socket {

@@ -32,12 +32,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use pingora::protocols::Stream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock;
 use crate::tls::ClientTls;
+use crate::transport::Socket;
 use balance::Balancer;
 use discovery::{Lookup, SystemLookup};
 use pool::Pool;
@@ -170,8 +170,8 @@ impl Upstream {
 
     /// Takes a connection back whose response was read to its end, for the next request. `promised` is the `timeout` of the response's
     /// `Keep-Alive`, if it had one: the connection is kept for no longer than that less a second.
-    pub fn release(&self, stream: Stream, server: &Server, promised: Option<Duration>) {
-        self.pool.keep(stream, server, promised);
+    pub fn release(&self, socket: Socket, server: &Server, promised: Option<Duration>) {
+        self.pool.keep(socket, server, promised);
     }
 
     /// How each server stands: those in the list, names without an address, and servers that left and still run something.

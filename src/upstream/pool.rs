@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pingora::connectors::{ConnectorOptions, TransportConnector};
-use pingora::protocols::Stream;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::upstreams::peer::Peer as PoolPeer;
 use socket2::SockRef;
@@ -21,7 +20,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::idle::Idle;
 use super::server::{Peer, Server, Target, Verified};
 use crate::tls::alpn;
-use crate::transport::{self, Socket, Tls, Transport};
+use crate::transport::{self, Socket, Tls};
 
 /// Idle connections kept over all servers of an upstream.
 const POOL_SIZE: usize = 1024;
@@ -39,7 +38,7 @@ pub(super) struct Pool {
 #[derive(Debug)]
 pub struct Connection {
     /// The bytes.
-    pub transport: Box<Transport>,
+    pub socket: Socket,
     /// It served a request before: the server may be closing it right now.
     pub reused: bool,
 }
@@ -88,23 +87,21 @@ impl Pool {
         let stream = self.connector.reused_stream(&server.pool_key).await?;
         let idle: Box<Idle> = stream.into_any().downcast().ok()?;
         server.tally.reused.fetch_add(1, Ordering::Relaxed);
-        Some(Connection { transport: Box::new(Transport::new(idle.into_socket())), reused: true })
+        Some(Connection { socket: idle.into_socket(), reused: true })
     }
 
     /// A connection that nobody used yet.
     pub(super) async fn fresh(&self, server: &Server) -> Result<Connection, ConnectError> {
         let socket = open(server.peer()).await?;
         server.tally.opened.fetch_add(1, Ordering::Relaxed);
-        Ok(Connection { transport: Box::new(Transport::new(socket)), reused: false })
+        Ok(Connection { socket, reused: false })
     }
 
     /// Keeps a connection for the next request, for no longer than its server does, which says so in `promised`.
-    pub(super) fn keep(&self, stream: Stream, server: &Server, promised: Option<Duration>) {
+    pub(super) fn keep(&self, socket: Socket, server: &Server, promised: Option<Duration>) {
         let Some(keep_alive) = self.keep_alive else { return };
         let keep_alive = promised.map_or(keep_alive, |promised| keep_alive.min(promised.saturating_sub(MARGIN)));
-        let Some((wire, unread, _)) = Transport::from_stream(stream).map(|transport| transport.into_parts()) else { return };
-        let Some(socket) = wire.into_own() else { return };
-        if keep_alive.is_zero() || !unread.is_empty() {
+        if keep_alive.is_zero() {
             return;
         }
         let idle = Idle::new(socket, Arc::clone(&server.tally));

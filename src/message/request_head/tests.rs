@@ -1,5 +1,6 @@
 //! One case per reason to refuse; and what is accepted, read in the same way by every parser behind us.
 
+use bytes::Bytes;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::v1::server::HttpSession;
 use proptest::prelude::*;
@@ -296,6 +297,15 @@ fn is_read_one_way(head: &[u8]) {
         let values = header.headers.get_all(field.name);
         assert!(values.iter().any(|value| value.as_bytes() == field.value), "{}", head.escape_ascii());
     }
+
+    // So does what the rest of the proxy is given.
+    let ours = super::header(&Bytes::copy_from_slice(head)).unwrap();
+    assert_eq!((&ours.method, ours.raw_path(), ours.version), (&header.method, header.raw_path(), header.version));
+    let spelled = |header: &RequestHeader| -> Vec<(Vec<u8>, Vec<u8>)> {
+        header.case_header_iter().map(|(name, value)| (name.as_slice().to_vec(), value.as_bytes().to_vec())).collect()
+    };
+    assert_eq!(spelled(&ours), spelled(&header), "{}", head.escape_ascii());
+
     let lengths: Vec<_> = header.headers.get_all("content-length").iter().map(|value| value.to_str().unwrap().parse()).collect();
     let codings = header.headers.get_all("transfer-encoding").iter().count();
     match judged.framing {

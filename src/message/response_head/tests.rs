@@ -1,9 +1,10 @@
 //! Response heads: what passes with which framing, and one case per reason not to.
 
+use bytes::Bytes;
 use http::Method;
 use proptest::prelude::*;
 
-use super::{MAX_FIELDS, ResponseFraming, judge};
+use super::{MAX_FIELDS, ResponseFraming, ResponseHead, end, judge};
 use crate::message::Version;
 
 const ACCEPTED: [&str; 14] = [
@@ -141,6 +142,51 @@ fn is_read_one_way(head: &[u8]) {
     }
     plain.extend(b"\r\n");
     assert_eq!(judge(&plain, &Method::GET), Ok(judged), "{}", head.escape_ascii());
+
+    // What the rest of the proxy is given, and what it writes, says the same, byte for byte.
+    let header = super::header(&Bytes::copy_from_slice(head), &judged).unwrap();
+    assert_eq!(
+        (header.status.as_u16(), header.version == http::Version::HTTP_11),
+        (judged.status, judged.version == Version::Http11)
+    );
+    let fields: Vec<_> = parsed.headers.iter().map(|field| (field.name.as_bytes().to_ascii_lowercase(), field.value)).collect();
+    let ours: Vec<_> =
+        header.case_header_iter().map(|(name, value)| (name.as_slice().to_ascii_lowercase(), value.as_bytes())).collect();
+    assert_eq!(sorted(ours), sorted(fields), "{}", head.escape_ascii());
+    let mut written = Vec::new();
+    super::write(&header, &mut written);
+    written.extend(b"\r\n");
+    let same =
+        judge(&written, &Method::GET).map(|head| ResponseHead { version: judged.version, keep_alive: judged.keep_alive, ..head });
+    assert_eq!(same, Ok(judged), "{}", written.escape_ascii());
+
+    // Its end is found at every split.
+    for cut in 0..head.len() {
+        let searched = end(&head[..cut], 0).expect_err("it is not whole");
+        assert_eq!(end(&[head, b"canary"].concat(), searched), Ok(head.len()), "cut at {cut} of {}", head.escape_ascii());
+    }
+}
+
+/// Fields of one name in their order; names are in any.
+fn sorted<T: Ord>(mut fields: Vec<(Vec<u8>, T)>) -> Vec<(Vec<u8>, T)> {
+    fields.sort_by(|one, other| one.0.cmp(&other.0));
+    fields
+}
+
+#[test]
+fn what_is_no_head_has_an_end_where_it_is_refused() {
+    for (bytes, found) in [
+        (&b"hello"[..], Ok(5)),
+        (b"H", Err(1)),
+        (b"HTTP/2.0 200 OK\r\n\r\n", Ok(19)),
+        (b"HTTP/1.1 200 OK\nA: b\n\nbody", Ok(22)),
+        (b"HTTP/1.1 200 OK\nA: b\n\r\nbody", Ok(23)),
+        (b"HTTP/1.1 200 OK\r\n\r", Err(16)),
+    ] {
+        assert_eq!(end(bytes, 0), found, "{}", bytes.escape_ascii());
+        assert!(found.is_err() || judge(&bytes[..found.unwrap()], &Method::GET).is_err());
+    }
+    assert_eq!(end(b"", 0), Err(0));
 }
 
 #[test]
