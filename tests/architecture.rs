@@ -83,8 +83,8 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "cli",
-        may: "config server demo sse clock",
-        why: "commands start things; whatever they need of the inside, `server` offers",
+        may: "config server demo sse clock tls",
+        why: "commands start things; whatever they need of the inside, `server` offers; `load` reads authorities as the proxy does",
     },
     Row { module: "lib", may: "", why: "the map declares modules and holds no code" },
     Row { module: "main", may: "cli", why: "arguments in, exit code out" },

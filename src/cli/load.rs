@@ -1,172 +1,151 @@
 //! `ssedge load URL`: opens many event streams, holds them, and counts what arrives.
 //!
-//! A measuring instrument: it shares no framing code with the proxy that it measures, and one process holds thousands of streams, so
-//! that a stream keeps no buffer while it is idle. It must always end: at most the ramp, a minute to connect, and the hold.
+//! A measuring instrument: it shares no framing code with the proxy that it measures, and it must never be the bottleneck: one process
+//! holds thousands of streams, so that a stream keeps no buffer while it is idle, and its threads share nothing. It must always end: at
+//! most the ramp, a minute to connect, and the hold.
+//!
+//! ```text
+//!   args ─► plan ─► worker (a thread) ─► stream (a task) ─► socket ─► http1 | http2 ─► subscriber ─► totals ─► report ─► table | json
+//! ```
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `load/target.rs` | the arguments, judged; the bytes of the request |
-//! | `load/response.rs` | the response head and where its body ends (RFC 9112) |
-//! | `load/chunked.rs` | strict chunked decoding |
-//! | `load/events.rs` | the body into events and comments (WHATWG HTML section 9.2) |
-//! | `load/stream.rs` | one stream: what it got, how it ended |
-//! | `load/histogram.rs` | times in log-linear buckets |
-//! | `load/totals.rs` | counters that all streams share |
-//! | `load/report.rs` | what is printed, and the exit code |
+//! | `load/args.rs` | the arguments, with their help |
+//! | `load/plan.rs` | the arguments, judged |
+//! | `load/target.rs` | the URL and the request |
+//! | `load/source.rs` | the addresses to connect from |
+//! | `load/worker.rs` | the threads, and when streams begin |
+//! | `load/stream.rs` | one stream: connect, ask, read, come back |
+//! | `load/socket.rs`, `load/tls.rs`, `load/pace.rs` | connections: TCP, TLS, slow readers |
+//! | `load/http1.rs`, `load/response.rs`, `load/chunked.rs` | HTTP/1.1: one response, its head, its framing (RFC 9112) |
+//! | `load/http2.rs` | HTTP/2: shared connections, one response (RFC 9113) |
+//! | `load/subscriber.rs` | what one stream got |
+//! | `load/events.rs`, `load/order.rs` | the body into events (WHATWG HTML section 9.2), the integrity of their ids |
+//! | `load/totals.rs`, `load/histogram.rs`, `load/outcome.rs` | what all streams got, and how they ended |
+//! | `load/report.rs`, `load/table.rs` | what is printed, and the exit code |
 
+mod args;
 mod chunked;
 mod events;
 mod histogram;
+mod http1;
+mod http2;
+mod order;
+mod outcome;
+mod pace;
+mod plan;
 mod report;
 mod response;
+mod socket;
+mod source;
 mod stream;
+mod subscriber;
+mod table;
 mod target;
+mod tls;
 mod totals;
+mod worker;
 
 use std::io::{self, IsTerminal, Write};
-use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
+pub(super) use self::args::{EXPLAINED, LoadArgs};
+use self::plan::{Plan, Problem};
 use self::report::Report;
-use self::stream::Stream;
-use self::target::Target;
-use self::totals::Totals;
+use self::totals::Board;
+use self::worker::Worker;
 use crate::clock;
-
-/// Streams that connect or wait for their answer at once: fewer than the shortest usual accept queue, 128. When that overflows the
-/// kernel drops the connect and tries again a second later, which would be measured in place of the server.
-const CONNECTING: usize = 100;
 
 /// What connecting may take over and above the ramp; streams that have not begun then are reported as such.
 const CONNECT_LIMIT: Duration = Duration::from_secs(60);
 
-/// Between two progress lines.
-const PROGRESS: Duration = Duration::from_secs(2);
-
-/// Open many event streams, hold them, and count what arrives.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct LoadArgs {
-    /// Where the streams are: `http://HOST:PORT/PATH`
-    pub url: String,
-
-    /// How many streams to open
-    #[arg(short, long, value_name = "N", default_value = "100")]
-    pub connections: NonZeroU32,
-
-    /// How long to hold them once all were opened: 250ms, 30s, "1m 30s"
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = target::parse_duration)]
-    pub hold: Duration,
-
-    /// Streams to open per second; 0 is as fast as possible
-    #[arg(long, value_name = "PER_SECOND", default_value_t = 0)]
-    pub ramp: u32,
-
-    /// A request header field, "Name: value"; may be given many times
-    #[arg(short = 'H', long = "header", value_name = "FIELD")]
-    pub headers: Vec<String>,
-
-    /// The request method; GET, or POST with --data
-    #[arg(short = 'X', long, value_name = "METHOD")]
-    pub method: Option<String>,
-
-    /// The request body; application/json unless a Content-Type field says otherwise
-    #[arg(short, long, value_name = "TEXT")]
-    pub data: Option<String>,
-}
+/// Between two looks at the progress.
+const PROGRESS: Duration = Duration::from_secs(1);
 
 /// Runs the load and prints its report; the exit code.
 ///
 /// 0 when every stream opened, lived or ended properly, and was whole; 1 when one did not; 2 when the arguments make no sense.
-pub(super) async fn run(args: LoadArgs) -> u8 {
-    let target = match Target::new(&args) {
-        Ok(target) => target,
-        Err(problem) => {
-            complain(&problem);
-            return 2;
-        }
+pub(super) fn run(args: &LoadArgs) -> u8 {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(Problem::from(error)),
     };
-    let target = match target.resolve().await {
-        Ok(target) => target,
-        Err(problem) => {
-            complain(&problem);
-            return 1;
+    runtime.block_on(async {
+        let plan = match Plan::new(args).await {
+            Ok(plan) => Arc::new(plan),
+            Err(problem) => return complain(problem),
+        };
+        let board = Board::new(clock::now(), plan.threads);
+        match measure(args, plan, board, tokio::signal::ctrl_c()).await {
+            Ok(report) => {
+                // Whoever closed the pipe does not want the rest.
+                let _ = write!(io::stdout().lock(), "{}", report.table());
+                report.exit_code()
+            }
+            Err(problem) => complain(problem),
         }
-    };
-    let report = measure(&args, target, Arc::default(), tokio::signal::ctrl_c()).await;
-    // Whoever closed the pipe does not want the rest.
-    let _ = write!(io::stdout().lock(), "{report}");
-    report.exit_code()
+    })
 }
 
-fn complain(problem: &str) {
+fn complain(problem: Problem) -> u8 {
+    let (problem, code) = match problem {
+        Problem::Arguments(problem) => (problem, super::WRONG_USAGE),
+        Problem::Circumstances(problem) => (problem, super::FAILED),
+    };
     let _ = writeln!(io::stderr().lock(), "error: {problem}");
+    code
 }
 
 /// Opens the streams, holds them, ends them; `interrupt` ends it early.
-async fn measure<T>(args: &LoadArgs, target: Target, totals: Arc<Totals>, interrupt: impl Future<Output = T>) -> Report {
-    let wanted = args.connections.get();
-    let target = Arc::new(target);
+async fn measure<T>(args: &LoadArgs, plan: Arc<Plan>, board: Board, interrupt: impl Future<Output = T>) -> Result<Report, Problem> {
     let mut interrupt = pin!(interrupt);
-    let connecting = Arc::new(Semaphore::new(CONNECTING));
     let (stop, stopped) = watch::channel(false);
-    let mut streams = JoinSet::new();
+    let (sender, mut news) = mpsc::unbounded_channel();
+    let threads = Worker::start_all(&plan, &board, &sender, &stopped)?;
+    drop(sender);
     let mut progress = interval(PROGRESS);
     progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let shows_progress = io::stderr().is_terminal();
 
-    let began = clock::now();
-    let mut report = Report::new(&args.url, wanted);
-    let mut started = 0;
-    let mut end = began + due(wanted, args.ramp) + CONNECT_LIMIT + args.hold;
-    while started < wanted || !streams.is_empty() {
+    let mut to_begin = threads.len();
+    let mut end = plan.due(board.began, plan.wanted) + CONNECT_LIMIT + plan.hold;
+    loop {
         tokio::select! {
-            permit = next_permit(&connecting, began + due(started, args.ramp)), if started < wanted => {
-                let stream = Stream::new(Arc::clone(&target), Arc::clone(&totals));
-                streams.spawn(stream.run(permit, stopped.clone()));
-                started += 1;
-                if started == wanted {
-                    end = clock::now() + args.hold;
+            told = news.recv() => match told {
+                Some(worker::AllBegun) => {
+                    to_begin -= 1;
+                    if to_begin == 0 {
+                        end = clock::now() + plan.hold;
+                    }
                 }
-            }
-            Some(outcome) = streams.join_next() => report.add(outcome),
-            _ = progress.tick(), if shows_progress => show_progress(began, &totals, &report),
+                None => break,
+            },
+            _ = progress.tick(), if shows_progress => show_progress(&board),
             () = sleep_until(end.into()) => break,
             _ = &mut interrupt => break,
         }
     }
-    let lasted = clock::now().duration_since(began);
+    let lasted = clock::now().duration_since(board.began);
     stop.send_replace(true);
-    while let Some(outcome) = streams.join_next().await {
-        report.add(outcome);
-    }
-    report.finish(lasted, wanted - started, totals)
+    while news.recv().await.is_some() {}
+    // They have nothing left to do; one that panicked has told so itself.
+    threads.into_iter().for_each(|thread| drop(thread.join()));
+    Ok(Report::new(&args.url, &plan, &board, lasted))
 }
 
-/// When stream number `n` is due, counted from the begin.
-fn due(n: u32, ramp: u32) -> Duration {
-    if ramp == 0 { Duration::ZERO } else { Duration::from_secs(1) * n / ramp }
-}
-
-/// Waits until the next stream may be opened.
-async fn next_permit(connecting: &Arc<Semaphore>, due: Instant) -> OwnedSemaphorePermit {
-    sleep_until(due.into()).await;
-    Arc::clone(connecting).acquire_owned().await.expect("the semaphore is never closed")
-}
-
-fn show_progress(began: Instant, totals: &Totals, report: &Report) {
-    let seconds = clock::now().duration_since(began).as_secs_f64();
-    let _ = writeln!(io::stderr().lock(), "{seconds:5.1} s: {}", report.progress(totals));
+fn show_progress(board: &Board) {
+    let progress = board.progress(clock::now());
+    let _ = writeln!(io::stderr().lock(), "{:5.1} s: {} open, {} events", progress.seconds, progress.open, progress.events);
 }
 
 /// Plain digits, as a length or an id must be; no sign, no list.
 fn number(digits: &[u8]) -> Option<u64> {
-    if !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
     str::from_utf8(digits).ok()?.parse().ok()

@@ -49,6 +49,7 @@ enum Command {
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Open many event streams and count what arrives
+    #[command(after_long_help = load::EXPLAINED)]
     Load(load::LoadArgs),
 }
 
@@ -60,10 +61,7 @@ pub fn main() -> ExitCode {
         Command::Run { config } => run::run(&config),
         Command::Check { config, dump } => check::run(&config, dump),
         Command::Schema => schema::run(),
-        Command::Load(arguments) => match tokio::runtime::Runtime::new() {
-            Ok(runtime) => runtime.block_on(load::run(arguments)),
-            Err(error) => complain(&format!("no worker threads can be started: {error}")),
-        },
+        Command::Load(arguments) => load::run(&arguments),
     };
     ExitCode::from(code)
 }

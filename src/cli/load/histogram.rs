@@ -1,9 +1,10 @@
 //! Times in log-linear buckets: 32 to each power of two, so that a quantile is off by at most 2 %, and the size is fixed.
 //!
-//! All streams share one, therefore atomics; nothing is ordered by them.
+//! Each thread fills its own [`Histogram`]; what is read of all of them is a [`Distribution`].
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+use super::totals::Counter;
 
 /// Buckets to each power of two.
 const SUB: u64 = 32;
@@ -11,52 +12,74 @@ const SUB_BITS: u32 = SUB.trailing_zeros();
 /// Buckets for every 64-bit number of nanoseconds.
 const BUCKETS: usize = (64 - SUB_BITS as usize + 1) * SUB as usize;
 
-/// A distribution of durations.
+/// Durations as one thread records them.
 #[derive(Debug)]
 pub(super) struct Histogram {
-    buckets: Box<[AtomicU64]>,
-    count: AtomicU64,
-    min: AtomicU64,
-    max: AtomicU64,
+    buckets: Box<[Counter]>,
+    /// The shortest, counted down from the longest there can be, so that zero is none.
+    shortness: Counter,
+    max: Counter,
 }
 
 impl Default for Histogram {
     fn default() -> Self {
-        let buckets = (0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
-        Self { buckets, count: AtomicU64::new(0), min: AtomicU64::new(u64::MAX), max: AtomicU64::new(0) }
+        let buckets = (0..BUCKETS).map(|_| Counter::default()).collect();
+        Self { buckets, shortness: Counter::default(), max: Counter::default() }
     }
 }
 
 impl Histogram {
     pub(super) fn record(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.buckets[bucket(nanos)].fetch_add(1, Relaxed);
-        self.count.fetch_add(1, Relaxed);
-        self.min.fetch_min(nanos, Relaxed);
-        self.max.fetch_max(nanos, Relaxed);
+        self.buckets[bucket(nanos)].add(1);
+        self.shortness.raise(u64::MAX - nanos);
+        self.max.raise(nanos);
+    }
+}
+
+/// The durations of all threads.
+#[derive(Debug, Clone)]
+pub(super) struct Distribution {
+    buckets: Vec<u64>,
+    count: u64,
+    min: u64,
+    max: u64,
+}
+
+impl Distribution {
+    /// What is in `histograms` by now.
+    pub(super) fn of<'a>(histograms: impl IntoIterator<Item = &'a Histogram>) -> Self {
+        let mut all = Self { buckets: vec![0; BUCKETS], count: 0, min: u64::MAX, max: 0 };
+        for histogram in histograms {
+            for (sum, records) in all.buckets.iter_mut().zip(&histogram.buckets) {
+                *sum += records.get();
+                all.count += records.get();
+            }
+            all.min = all.min.min(u64::MAX - histogram.shortness.get());
+            all.max = all.max.max(histogram.max.get());
+        }
+        all
     }
 
     pub(super) fn count(&self) -> u64 {
-        self.count.load(Relaxed)
+        self.count
     }
 
     /// The time that `share` (0 to 1) of the records do not exceed; exact at 0 and 1, `None` without records.
     pub(super) fn quantile(&self, share: f64) -> Option<Duration> {
-        let count = self.count();
-        if count == 0 {
+        if self.count == 0 {
             return None;
         }
-        let (min, max) = (self.min.load(Relaxed), self.max.load(Relaxed));
-        let rank = (share * count as f64).ceil() as u64;
-        if rank == 0 || rank >= count {
-            return Some(Duration::from_nanos(if rank == 0 { min } else { max }));
+        let rank = (share * self.count as f64).ceil() as u64;
+        if rank == 0 || rank >= self.count {
+            return Some(Duration::from_nanos(if rank == 0 { self.min } else { self.max }));
         }
         let mut seen = 0;
         let found = self.buckets.iter().position(|records| {
-            seen += records.load(Relaxed);
+            seen += records;
             seen >= rank
         });
-        Some(Duration::from_nanos(found.map_or(max, middle).clamp(min, max)))
+        Some(Duration::from_nanos(found.map_or(self.max, middle).clamp(self.min, self.max)))
     }
 }
 
@@ -94,16 +117,19 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_of_a_known_distribution() {
-        let histogram = Histogram::default();
-        assert_eq!(histogram.quantile(0.5), None);
+    fn quantiles_of_a_known_distribution_over_several_threads() {
+        let histograms = [Histogram::default(), Histogram::default(), Histogram::default()];
+        assert_eq!(Distribution::of(&histograms).quantile(0.5), None);
         for ms in 1..=1000 {
-            histogram.record(Duration::from_millis(ms));
+            histograms[ms as usize % 2].record(Duration::from_millis(ms));
         }
-        assert_eq!(histogram.quantile(0.0), Some(Duration::from_millis(1)));
-        assert_eq!(histogram.quantile(1.0), Some(Duration::from_millis(1000)));
+        assert_eq!(Distribution::of(&histograms[..1]).count(), 500);
+        let all = Distribution::of(&histograms);
+        assert_eq!(all.count(), 1000);
+        assert_eq!(all.quantile(0.0), Some(Duration::from_millis(1)));
+        assert_eq!(all.quantile(1.0), Some(Duration::from_millis(1000)));
         for (share, ms) in [(0.5, 500.0), (0.99, 990.0)] {
-            let found = histogram.quantile(share).unwrap().as_secs_f64() * 1000.0;
+            let found = all.quantile(share).unwrap().as_secs_f64() * 1000.0;
             assert!((found - ms).abs() <= ms / 50.0, "{share} is {found} ms");
         }
     }

@@ -1,31 +1,38 @@
-//! The arguments, judged: where to connect and the bytes of the one request that every stream sends.
+//! The URL and the request, judged: where to connect, and what every stream asks there.
 //!
 //! The framing of the request is built here and cannot be given: a field that would contradict it is refused.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
+use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
-use jiff::SignedDuration;
 
-use super::LoadArgs;
+use super::args::LoadArgs;
 
-/// Longest `--hold`.
-const MAX_HOLD: Duration = Duration::from_secs(7 * 24 * 3600);
+/// What a reconnect sends back (WHATWG HTML section 9.2.4).
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// What every stream asks, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     /// A name, or an address without brackets.
-    host: String,
+    pub(super) host: String,
     port: u16,
-    /// Where the host is, tried in order; none until [`Self::resolve`].
-    pub(super) addresses: Vec<SocketAddr>,
-    /// The request, head and body.
-    pub(super) request: Vec<u8>,
-    /// The answer has no body (RFC 9110 section 9.3.2).
-    pub(super) is_head: bool,
+    /// By https.
+    pub(super) is_tls: bool,
+    pub(super) request: Request,
+}
+
+/// What every stream asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Request {
+    method: Method,
+    scheme: Scheme,
+    path: PathAndQuery,
+    /// Host too.
+    fields: HeaderMap,
+    pub(super) body: Bytes,
 }
 
 impl Target {
@@ -33,47 +40,79 @@ impl Target {
     pub(super) fn new(args: &LoadArgs) -> Result<Self, String> {
         let given = &args.url;
         let uri: Uri = given.parse().map_err(|error| format!("`{given}` is no URL: {error}"))?;
-        if uri.scheme() == Some(&Scheme::HTTPS) {
-            return Err("https is not supported: load the plain listener, http://...".to_owned());
-        }
-        let authority = uri.authority().filter(|_| uri.scheme() == Some(&Scheme::HTTP));
-        let authority = authority.ok_or_else(|| format!("`{given}` is no whole URL: write http://HOST[:PORT]/PATH"))?;
+        let scheme = uri.scheme().filter(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme)).cloned();
+        let (Some(scheme), Some(authority)) = (scheme, uri.authority()) else {
+            return Err(format!("`{given}` is no whole URL: write http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH"));
+        };
         if authority.as_str().contains('@') {
             return Err("a URL with a user name is not supported: give the field, -H 'Authorization: Basic ...'".to_owned());
         }
+        let is_tls = scheme == Scheme::HTTPS;
+        if !is_tls && (args.ca.is_some() || args.insecure) {
+            return Err(format!("--ca and --insecure are for https, and `{given}` is not"));
+        }
         let port = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") if is_tls => 443,
             Some("") => 80,
             // The parser lets ports beyond 65535 pass, as none.
             _ => authority.port_u16().filter(|port| *port != 0).ok_or_else(|| format!("`{given}` has no usable port"))?,
         };
-        let method = method(args)?;
-        let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let fields = fields(args, authority.as_str())?;
+        let body = args.data.clone().unwrap_or_default().into();
+        Ok(Self { host, port, is_tls, request: Request { method: method(args)?, scheme, path, fields, body } })
+    }
 
-        let mut request = format!("{method} {path} HTTP/1.1\r\n").into_bytes();
-        for (name, value) in &fields {
+    /// Its addresses, looked up once for all streams.
+    pub(super) async fn resolve(&self) -> Result<Vec<SocketAddr>, String> {
+        let failed = |why: String| format!("no address for `{}`: {why}", self.host);
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await.map_err(|error| failed(error.to_string()))?;
+        let addresses: Vec<SocketAddr> = found.collect();
+        if addresses.is_empty() { Err(failed("the name exists, but has none".to_owned())) } else { Ok(addresses) }
+    }
+}
+
+impl Request {
+    /// The answer has no body (RFC 9110 section 9.3.2).
+    pub(super) fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    /// Its bytes on HTTP/1.1, head and body.
+    pub(super) fn http1(&self, last_id: Option<&[u8]>) -> Vec<u8> {
+        let mut request = format!("{} {} HTTP/1.1\r\n", self.method, self.path).into_bytes();
+        for (name, value) in &self.fields(last_id) {
             request.extend_from_slice(name.as_str().as_bytes());
             request.extend_from_slice(b": ");
             request.extend_from_slice(value.as_bytes());
             request.extend_from_slice(b"\r\n");
         }
         request.extend_from_slice(b"\r\n");
-        request.extend_from_slice(args.data.as_deref().unwrap_or_default().as_bytes());
-        let is_head = method == Method::HEAD;
-        Ok(Self { host, port, addresses: Vec::new(), request, is_head })
+        request.extend_from_slice(&self.body);
+        request
     }
 
-    /// The same with its addresses looked up, once for all streams.
-    pub(super) async fn resolve(mut self) -> Result<Self, String> {
-        let failed = |why: String| format!("no address for `{}`: {why}", self.host);
-        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await.map_err(|error| failed(error.to_string()))?;
-        let addresses: Vec<SocketAddr> = found.collect();
-        if addresses.is_empty() {
-            return Err(failed("the name exists, but has none".to_owned()));
+    /// Its head on HTTP/2 (RFC 9113 section 8.3.1); nothing if no HTTP/2 request can say it.
+    pub(super) fn http2(&self, last_id: Option<&[u8]>) -> Option<http::Request<()>> {
+        let mut fields = self.fields(last_id);
+        let host = fields.remove(header::HOST)?;
+        let uri = Uri::builder().scheme(self.scheme.clone()).authority(host.as_bytes()).path_and_query(self.path.clone());
+        let mut request = http::Request::new(());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri.build().ok()?;
+        *request.version_mut() = http::Version::HTTP_2;
+        *request.headers_mut() = fields;
+        Some(request)
+    }
+
+    fn fields(&self, last_id: Option<&[u8]>) -> HeaderMap {
+        let mut fields = self.fields.clone();
+        // An id that no field can carry is not sent, as in browsers.
+        if let Some(id) = last_id.and_then(|id| HeaderValue::from_bytes(id).ok()) {
+            fields.insert(LAST_EVENT_ID, id);
         }
-        self.addresses = addresses;
-        Ok(self)
+        fields
     }
 }
 
@@ -111,32 +150,17 @@ fn fields(args: &LoadArgs, authority: &str) -> Result<HeaderMap, String> {
     Ok(fields)
 }
 
-/// `250ms`, `30s`, `1m 30s`.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "write a number with its unit, such as `250ms`, `30s` or `1m 30s`".to_owned();
-    let duration: SignedDuration = text.parse().map_err(|_| wrong())?;
-    let duration = Duration::try_from(duration).map_err(|_| wrong())?;
-    if duration > MAX_HOLD { Err("longer than 7 days".to_owned()) } else { Ok(duration) }
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
+    use super::super::args::tests::parse;
     use super::*;
 
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: LoadArgs,
-    }
-
     fn target(arguments: &[&str]) -> Result<Target, String> {
-        Target::new(&Line::try_parse_from(["load"].iter().chain(arguments)).unwrap().args)
+        Target::new(&parse(arguments).unwrap())
     }
 
     fn request(arguments: &[&str]) -> String {
-        String::from_utf8(target(arguments).unwrap().request).unwrap()
+        String::from_utf8(target(arguments).unwrap().request.http1(None)).unwrap()
     }
 
     #[test]
@@ -164,13 +188,31 @@ mod tests {
         assert!(request.starts_with("POST / HTTP/1.1\r\n"), "{request}");
         assert!(request.contains("content-type: application/json\r\n"), "{request}");
         assert!(request.ends_with("content-length: 8\r\n\r\n{\"ü\":1}"), "{request}");
-        assert!(target(&["http://a/", "-X", "HEAD"]).unwrap().is_head);
+        assert!(target(&["http://a/", "-X", "HEAD"]).unwrap().request.is_head());
+    }
+
+    #[test]
+    fn on_http2_the_host_is_the_authority_and_the_scheme_that_of_the_url() {
+        let target = target(&["https://a:81/e?x", "-d", "{}", "-H", "Host: b"]).unwrap();
+        let request = target.request.http2(Some(b"7")).unwrap();
+        assert_eq!((request.method().as_str(), request.uri().to_string().as_str()), ("POST", "https://b/e?x"));
+        assert_eq!(request.headers().get("last-event-id").unwrap(), "7");
+        assert!(!request.headers().contains_key("host") && request.headers()["content-length"] == "2");
+        assert_eq!(target.request.body, "{}");
+    }
+
+    #[test]
+    fn a_reconnect_sends_the_last_id_in_place_of_a_given_one() {
+        let target = target(&["http://a/", "-H", "Last-Event-ID: 0"]).unwrap();
+        let text = |id| String::from_utf8(target.request.http1(id)).unwrap();
+        assert!(text(None).contains("last-event-id: 0\r\n"));
+        assert!(text(Some("ü 5".as_bytes())).contains("last-event-id: ü 5\r\n"));
+        assert!(text(Some(b"5\x01")).contains("last-event-id: 0\r\n"));
     }
 
     #[test]
     fn arguments_that_make_no_sense_are_refused_with_a_reason() {
         for (arguments, reason) in [
-            (vec!["https://a/"], "https is not supported"),
             (vec!["a/events"], "no URL"),
             (vec!["/events"], "no whole URL"),
             (vec!["ftp://a/"], "no whole URL"),
@@ -183,6 +225,8 @@ mod tests {
             (vec!["http://a/", "-H", "a: b\nc"], "no header may have"),
             (vec!["http://a/", "-H", "Content-Length: 5"], "cannot be given"),
             (vec!["http://a/", "-X", "GE T"], "no method"),
+            (vec!["http://a/", "--insecure"], "for https"),
+            (vec!["http://a/", "--ca", "x.pem"], "for https"),
         ] {
             let problem = target(&arguments).expect_err(arguments[0]);
             assert!(problem.contains(reason), "{arguments:?}: {problem}");
@@ -193,16 +237,13 @@ mod tests {
     fn an_ipv6_address_loses_its_brackets_but_not_in_the_host_field() {
         let target = target(&["http://[::1]:8080/"]).unwrap();
         assert_eq!((target.host.as_str(), target.port), ("::1", 8080));
-        assert!(str::from_utf8(&target.request).unwrap().contains("host: [::1]:8080\r\n"));
+        assert!(String::from_utf8(target.request.http1(None)).unwrap().contains("host: [::1]:8080\r\n"));
     }
 
     #[test]
-    fn a_hold_has_its_unit_and_a_bound() {
-        assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
-        for wrong in ["", "30", "-5s", "soon"] {
-            assert!(parse_duration(wrong).is_err_and(|why| why.contains("with its unit")), "{wrong:?}");
+    fn the_port_follows_the_scheme() {
+        for (url, port) in [("http://a/", 80), ("https://a/", 443), ("https://a:80/", 80)] {
+            assert_eq!(target(&[url]).unwrap().port, port, "{url}");
         }
-        assert_eq!(parse_duration("400h"), Err("longer than 7 days".to_owned()));
     }
 }

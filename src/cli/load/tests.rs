@@ -9,27 +9,28 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::args::tests::parse;
 use super::report::Report;
 use super::*;
 use crate::demo::{Origin, Pace};
 
 const LONG: Duration = Duration::from_secs(30);
 
+/// Streams of a server that are held for longer than any test takes.
 fn args(address: SocketAddr, connections: u32) -> LoadArgs {
-    LoadArgs {
-        url: format!("http://{address}/events"),
-        connections: NonZeroU32::new(connections).unwrap(),
-        hold: LONG * 4,
-        ramp: 0,
-        headers: vec!["Last-Event-ID: 0".to_owned()],
-        method: None,
-        data: None,
-    }
+    let url = format!("http://{address}/events");
+    parse(&[&url, "-c", &connections.to_string(), "--threads", "2", "--hold", "120s", "-H", "Last-Event-ID: 0"]).unwrap()
 }
 
 async fn load(args: &LoadArgs) -> Report {
-    let target = Target::new(args).unwrap().resolve().await.unwrap();
-    measure(args, target, Arc::default(), pending::<()>()).await
+    let (plan, board) = plan(args).await;
+    measure(args, plan, board, pending::<()>()).await.unwrap()
+}
+
+async fn plan(args: &LoadArgs) -> (Arc<Plan>, Board) {
+    let plan = Arc::new(Plan::new(args).await.unwrap());
+    let board = Board::new(clock::now(), plan.threads);
+    (plan, board)
 }
 
 /// A server that answers each connection with `response` and closes.
@@ -71,9 +72,9 @@ const STREAMS: u32 = 20;
 const EVENTS: u32 = 50;
 
 /// Returns once all events of all streams have arrived.
-async fn all_arrived(totals: &Totals) {
+async fn all_arrived(board: &Board) {
     let waits = async {
-        while totals.events.get() < u64::from(STREAMS * EVENTS) {
+        while board.sum(|totals| &totals.events) < u64::from(STREAMS * EVENTS) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
@@ -81,7 +82,7 @@ async fn all_arrived(totals: &Totals) {
 }
 
 fn assert_lines(report: &Report, lines: &[&str]) {
-    let text = report.to_string();
+    let text = report.table().to_string();
     for line in lines {
         assert!(text.contains(&format!("\n  {line}")), "{line:?} is not in\n{text}");
     }
@@ -91,9 +92,8 @@ fn assert_lines(report: &Report, lines: &[&str]) {
 async fn every_event_of_every_stream_is_counted_and_what_lives_at_the_end_is_open() {
     let (address, _shutdown) = origin().await;
     let args = args(address, STREAMS);
-    let totals = Arc::new(Totals::default());
-    let target = Target::new(&args).unwrap().resolve().await.unwrap();
-    let report = measure(&args, target, Arc::clone(&totals), all_arrived(&totals)).await;
+    let (plan, board) = plan(&args).await;
+    let report = measure(&args, plan, board.clone(), all_arrived(&board)).await.unwrap();
     assert_lines(&report, &["opened       20\n", "still open   20\n", "events       1,000  (", "cut          0\n"]);
     assert_lines(&report, &["integrity    whole: each of 980 ids"]);
     assert_eq!(report.exit_code(), 0);
@@ -103,15 +103,14 @@ async fn every_event_of_every_stream_is_counted_and_what_lives_at_the_end_is_ope
 async fn streams_that_the_server_ends_cleanly_are_fine() {
     let (address, shutdown) = origin().await;
     let args = args(address, STREAMS);
-    let totals = Arc::new(Totals::default());
-    let target = Target::new(&args).unwrap().resolve().await.unwrap();
+    let (plan, board) = plan(&args).await;
     let ends_origin = async {
-        all_arrived(&totals).await;
+        all_arrived(&board).await;
         shutdown.send(()).unwrap();
         pending::<()>().await;
     };
     // It returns long before the hold is over: nothing is left to hold.
-    let report = timeout(LONG, measure(&args, target, Arc::clone(&totals), ends_origin)).await.unwrap();
+    let report = timeout(LONG, measure(&args, plan, board.clone(), ends_origin)).await.unwrap().unwrap();
     assert_lines(&report, &["still open   0\n", "ended clean  20\n", "events       1,000  ("]);
     assert_eq!(report.exit_code(), 0);
 }
@@ -160,16 +159,7 @@ async fn a_server_that_never_answers_does_not_hold_the_load_beyond_its_hold() {
     assert_eq!(report.exit_code(), 1);
 }
 
-#[tokio::test]
-async fn arguments_that_make_no_sense_exit_with_2() {
-    let args = LoadArgs { url: "https://127.0.0.1:1/".to_owned(), ..args(([127, 0, 0, 1], 1).into(), 1) };
-    assert_eq!(run(args).await, 2);
-}
-
 #[test]
-fn the_ramp_spreads_the_streams_evenly() {
-    assert_eq!(due(500, 0), Duration::ZERO);
-    assert_eq!(due(0, 100), Duration::ZERO);
-    assert_eq!(due(250, 100), Duration::from_millis(2500));
-    assert_eq!(due(u32::MAX, 1), Duration::from_secs(u64::from(u32::MAX)));
+fn arguments_that_make_no_sense_exit_with_2() {
+    assert_eq!(run(&parse(&["ftp://127.0.0.1:1/"]).unwrap()), 2);
 }
