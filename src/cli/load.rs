@@ -22,14 +22,17 @@
 //! | `load/subscriber.rs` | what one stream got |
 //! | `load/events.rs`, `load/order.rs` | the body into events (WHATWG HTML section 9.2), the integrity of their ids |
 //! | `load/totals.rs`, `load/histogram.rs`, `load/outcome.rs` | what all streams got, and how they ended |
-//! | `load/report.rs`, `load/table.rs` | what is printed, and the exit code |
+//! | `load/report.rs`, `load/table.rs`, `load/json.rs` | what is printed, and the exit code |
+//! | `load/display.rs` | what is shown while it runs |
 
 mod args;
 mod chunked;
+mod display;
 mod events;
 mod histogram;
 mod http1;
 mod http2;
+mod json;
 mod order;
 mod outcome;
 mod pace;
@@ -46,15 +49,18 @@ mod tls;
 mod totals;
 mod worker;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio::time::sleep_until;
 
 pub(super) use self::args::{EXPLAINED, LoadArgs};
+use self::display::Display;
 use self::plan::{Plan, Problem};
 use self::report::Report;
 use self::totals::Board;
@@ -64,9 +70,6 @@ use crate::clock;
 /// What connecting may take over and above the ramp; streams that have not begun then are reported as such.
 const CONNECT_LIMIT: Duration = Duration::from_secs(60);
 
-/// Between two looks at the progress.
-const PROGRESS: Duration = Duration::from_secs(1);
-
 /// Runs the load and prints its report; the exit code.
 ///
 /// 0 when every stream opened, lived or ended properly, and was whole; 1 when one did not; 2 when the arguments make no sense.
@@ -75,21 +78,36 @@ pub(super) fn run(args: &LoadArgs) -> u8 {
         Ok(runtime) => runtime,
         Err(error) => return complain(Problem::from(error)),
     };
+    raise_descriptors();
     runtime.block_on(async {
         let plan = match Plan::new(args).await {
             Ok(plan) => Arc::new(plan),
             Err(problem) => return complain(problem),
         };
         let board = Board::new(clock::now(), plan.threads);
-        match measure(args, plan, board, tokio::signal::ctrl_c()).await {
+        match measure(args, plan, board, interrupted()).await {
             Ok(report) => {
-                // Whoever closed the pipe does not want the rest.
-                let _ = write!(io::stdout().lock(), "{}", report.table());
+                display::print(&if args.json { json::report(&report) } else { report.table().to_string() });
                 report.exit_code()
             }
             Err(problem) => complain(problem),
         }
     })
+}
+
+/// Raises the soft limit of descriptors to the hard one: each connection needs one. Where that fails, the streams that get none say so.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Resolves when a person or a script wants the report now.
+async fn interrupted() {
+    let Ok(mut term) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+    }
 }
 
 fn complain(problem: Problem) -> u8 {
@@ -108,24 +126,25 @@ async fn measure<T>(args: &LoadArgs, plan: Arc<Plan>, board: Board, interrupt: i
     let (sender, mut news) = mpsc::unbounded_channel();
     let threads = Worker::start_all(&plan, &board, &sender, &stopped)?;
     drop(sender);
-    let mut progress = interval(PROGRESS);
-    progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let shows_progress = io::stderr().is_terminal();
+    let mut display = Display::new(&plan, args.json, board.began);
 
     let mut to_begin = threads.len();
     let mut end = plan.due(board.began, plan.wanted) + CONNECT_LIMIT + plan.hold;
     loop {
+        let next_look = display.next_look(clock::now());
         tokio::select! {
             told = news.recv() => match told {
                 Some(worker::AllBegun) => {
                     to_begin -= 1;
                     if to_begin == 0 {
-                        end = clock::now() + plan.hold;
+                        let now = clock::now();
+                        end = now + plan.hold;
+                        display.holds(now);
                     }
                 }
                 None => break,
             },
-            _ = progress.tick(), if shows_progress => show_progress(&board),
+            () = sleep_until(next_look.unwrap_or(end).into()), if next_look.is_some() => display.look(&board, clock::now()),
             () = sleep_until(end.into()) => break,
             _ = &mut interrupt => break,
         }
@@ -135,12 +154,8 @@ async fn measure<T>(args: &LoadArgs, plan: Arc<Plan>, board: Board, interrupt: i
     while news.recv().await.is_some() {}
     // They have nothing left to do; one that panicked has told so itself.
     threads.into_iter().for_each(|thread| drop(thread.join()));
+    display.end();
     Ok(Report::new(&args.url, &plan, &board, lasted))
-}
-
-fn show_progress(board: &Board) {
-    let progress = board.progress(clock::now());
-    let _ = writeln!(io::stderr().lock(), "{:5.1} s: {} open, {} events", progress.seconds, progress.open, progress.events);
 }
 
 /// Plain digits, as a length or an id must be; no sign, no list.

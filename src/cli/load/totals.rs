@@ -117,6 +117,7 @@ impl Board {
         let opened = self.sum(|totals| &totals.opened) + self.sum(|totals| &totals.reopened);
         Progress {
             seconds: now.duration_since(self.began).as_secs_f64(),
+            begun: self.sum(|totals| &totals.begun),
             open: opened.saturating_sub(self.sum(|totals| &totals.closed)),
             failed: sum(&outcomes.failed) + sum(&outcomes.refused),
             events: self.sum(|totals| &totals.events),
@@ -130,7 +131,9 @@ impl Board {
 pub(super) struct Progress {
     /// Since its begin.
     pub(super) seconds: f64,
-    /// Streams.
+    /// Streams that began.
+    pub(super) begun: u64,
+    /// Streams that are open.
     pub(super) open: u64,
     /// Streams that found no server or were refused.
     pub(super) failed: u32,
