@@ -159,11 +159,17 @@ async fn measure<T>(args: &LoadArgs, plan: Arc<Plan>, board: Board, interrupt: i
 }
 
 /// Plain digits, as a length or an id must be; no sign, no list.
+///
+/// By hand, without the check for UTF-8 and the general parser: with two numbers in each event they took a quarter of a burst's CPU.
 fn number(digits: &[u8]) -> Option<u64> {
+    /// So many digits never exceed 64 bits.
+    const SAFE: usize = 19;
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    str::from_utf8(digits).ok()?.parse().ok()
+    let (first, rest) = digits.split_at(digits.len().min(SAFE));
+    let first = first.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+    rest.iter().try_fold(first, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
 }
 
 #[cfg(test)]

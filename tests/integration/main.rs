@@ -43,6 +43,7 @@ mod http2_streams;
 mod http2_windows;
 mod keep_alive;
 mod keys;
+mod load;
 mod ordinary;
 mod pins;
 mod proof;

@@ -26,14 +26,19 @@ thread_local! {
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
 }
 
+/// Reads in a row, after which it is the turn of other streams: one that is flooded must not hold up the stamps of the others.
+const READS_IN_A_TURN: usize = 4;
+
 /// Reads what comes, and on until the stream ends.
 pub(super) async fn read_to_end(connection: &mut Connection, answer: &mut Answer, subscriber: &mut Subscriber) -> Outcome {
     poll_fn(|cx| {
-        loop {
+        for _ in 0..READS_IN_A_TURN {
             if let Some(outcome) = ready!(poll_read(cx, connection, answer, subscriber)) {
                 return Poll::Ready(outcome);
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     })
     .await
 }

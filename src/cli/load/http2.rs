@@ -90,6 +90,8 @@ impl SharedConnection {
             .initial_window_size(window)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .enable_push(false)
+            // More of them only once the server has said how many it allows: it would refuse the rest.
+            .initial_max_send_streams(1)
             .handshake(connection);
         let (sender, connection) = handshake.await.map_err(|error| failure(&error))?;
         tokio::spawn(async move {

@@ -92,7 +92,7 @@ impl Dial {
     async fn secure(&self, socket: TcpStream) -> Result<Connection, Failure> {
         let Some((config, name)) = &self.tls else { return Ok(Connection::Plain(self.paced(socket))) };
         let connecting = TlsConnector::from(Arc::clone(config)).connect(name.clone(), Paced { socket, pace: None });
-        let mut stream = connecting.await.map_err(|error| tls::failure(&error))?;
+        let mut stream = connecting.await.map_err(|error| tls::failure(&error, self.needs_http2))?;
         if self.needs_http2 && !tls::chose_http2(stream.get_ref().1) {
             return Err(Failure::NoHttp2);
         }

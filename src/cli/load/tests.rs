@@ -163,3 +163,24 @@ async fn a_server_that_never_answers_does_not_hold_the_load_beyond_its_hold() {
 fn arguments_that_make_no_sense_exit_with_2() {
     assert_eq!(run(&parse(&["ftp://127.0.0.1:1/"]).unwrap()), 2);
 }
+
+#[test]
+fn a_number_is_plain_digits_of_at_most_64_bits() {
+    let leading_zeros = format!("{}7", "0".repeat(40));
+    for (digits, value) in [
+        ("0", Some(0)),
+        ("9999999999999999999", Some(9_999_999_999_999_999_999)),
+        ("18446744073709551615", Some(u64::MAX)),
+        ("18446744073709551616", None),
+        ("99999999999999999999", None),
+        (leading_zeros.as_str(), Some(7)),
+        ("", None),
+        ("+1", None),
+        ("1 ", None),
+        ("1,2", None),
+        ("/", None),
+        (":", None),
+    ] {
+        assert_eq!(number(digits.as_bytes()), value, "{digits:?}");
+    }
+}

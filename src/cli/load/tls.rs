@@ -59,11 +59,11 @@ pub(super) fn describe(connection: &ClientConnection) -> String {
     [version, suite].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// Why a handshake failed.
-pub(super) fn failure(error: &io::Error) -> Failure {
+/// Why a handshake failed in which HTTP/2 was offered, or HTTP/1.1.
+pub(super) fn failure(error: &io::Error, http2: bool) -> Failure {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         // What a server says that has no protocol in common with us (RFC 7301 section 3.2).
-        Some(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)) => Failure::NoHttp2,
+        Some(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)) if http2 => Failure::NoHttp2,
         Some(error) => Failure::Tls(error.to_string()),
         None if error.kind() == io::ErrorKind::UnexpectedEof => Failure::Tls("closed during the handshake".to_owned()),
         None => Failure::Broken(error.kind()),
