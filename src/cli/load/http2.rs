@@ -1,7 +1,9 @@
 //! Streams over HTTP/2 (RFC 9113), through the h2 crate: connections that several streams share, and one stream on them.
 
+use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -54,20 +56,10 @@ impl SharedConnection {
         let asked = clock::now();
         let mut held = self.held.lock().await;
         match &*held {
-            Held::Alive(sender) => {
-                let mut sender = sender.clone();
-                // One that takes no more streams is gone for us; the streams that it has live on.
-                if std::future::poll_fn(|cx| {
-                    std::task::Poll::Ready(!matches!(sender.poll_ready(cx), std::task::Poll::Ready(Err(_))))
-                })
-                .await
-                {
-                    return Ok(sender);
-                }
-            }
+            Held::Alive(sender) if takes_streams(&mut sender.clone()).await => return Ok(sender.clone()),
             // Whoever waited for that try shares its result.
             Held::Failed(failure, at) if *at >= asked => return Err(failure.clone()),
-            Held::Failed(..) | Held::None => {}
+            Held::Alive(_) | Held::Failed(..) | Held::None => {}
         }
         match self.open(subscriber).await {
             Ok(sender) => {
@@ -100,6 +92,11 @@ impl SharedConnection {
         });
         Ok(sender)
     }
+}
+
+/// Whether a connection still takes new streams; those that it has may live on when it does not.
+async fn takes_streams(sender: &mut SendRequest<Bytes>) -> bool {
+    poll_fn(|cx| Poll::Ready(!matches!(sender.poll_ready(cx), Poll::Ready(Err(_))))).await
 }
 
 /// One exchange on a shared connection.

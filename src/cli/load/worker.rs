@@ -1,7 +1,6 @@
 //! The threads that drive the streams: each has its own runtime, its own streams and its own counters, so that no event wakes another
 //! thread and none waits for one.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -62,8 +61,8 @@ impl Worker {
         let mut stopped = pin!(self.stop.wait_for(|stop| *stop));
         let mut is_stopped = false;
         let connecting = Arc::new(Semaphore::new(self.plan.connecting));
-        // The newest connection is all that streams in order need; the map drops it with its last stream.
-        let mut shared = BTreeMap::new();
+        // Streams come in order, so that the newest connection is all that they need.
+        let mut newest: Option<(u32, Arc<SharedConnection>)> = None;
         for number in self.plan.streams_of(self.thread) {
             let due = self.plan.due(self.board.began, number);
             let permit = tokio::select! {
@@ -76,9 +75,11 @@ impl Worker {
             let permit = permit.expect("the semaphore is never closed");
             let carrier = if self.plan.is_http2 {
                 let connection = self.plan.connection_of(number);
-                shared.retain(|known, _| *known == connection);
-                let new = || Arc::new(SharedConnection::new(Arc::clone(&self.plan.dial), connection));
-                Carrier::Shared(Arc::clone(shared.entry(connection).or_insert_with(new)))
+                let (_, shared) = match newest.take() {
+                    Some(known) if known.0 == connection => newest.insert(known),
+                    _ => newest.insert((connection, Arc::new(SharedConnection::new(Arc::clone(&self.plan.dial), connection)))),
+                };
+                Carrier::Shared(Arc::clone(shared))
             } else {
                 Carrier::Own
             };

@@ -50,7 +50,7 @@ async fn a_slow_reader_on_http2_closes_its_window_and_leaves_the_others_alone() 
     assert_eq!((said.code, &said.report["connections"]), (Some(0), &1.into()));
 }
 
-/// The `Last-Event-ID` of three connections, and how they ended.
+/// The `Last-Event-ID` of the second request and of the third.
 const RECONNECTS: (&str, &str) = ("3", "5");
 
 #[tokio::test]
@@ -82,6 +82,19 @@ async fn a_stream_comes_back_as_an_event_source_does_until_it_is_told_to_go() {
     let ids = [http2.request(1).await, http2.request(2).await].map(|request| request.get("last-event-id"));
     assert_eq!(ids.each_ref().map(Option::as_deref), [Some(RECONNECTS.0), Some(RECONNECTS.1)]);
     assert_eq!(http2.connections(), 1, "a stream that ended is no reason for another connection");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_gone_or_going_is_replaced() {
+    let origin = Http2Origin::start_each([
+        Http2Script::stream().data(format!("retry: 10\n\n{}", events(1..=3))).go_away().end(),
+        Http2Script::stream().data(events(4..=5)).close(),
+        Http2Script::new().only_head(204, &[]),
+    ])
+    .await;
+    let said = Load::start(&format!("http://{}/", origin.address()), &["-c", "1", "--reconnect", "--http2"]).over().await;
+    assert_eq!((said.code, origin.connections(), &said.report["connections"]), (Some(0), 3, &3.into()), "{}", said.report);
+    assert_eq!((&said.report["events"], &said.report["integrity"]["ids"]), (&5.into(), &4.into()));
 }
 
 fn check(report: &serde_json::Value, disconnects: serde_json::Value) {
