@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod load;
+mod origin;
 mod run;
 mod schema;
 
@@ -51,6 +52,8 @@ enum Command {
     /// Open many event streams and count what arrives
     #[command(after_long_help = load::EXPLAINED)]
     Load(load::LoadArgs),
+    /// Serve event streams to measure with: idle, steady, burst, tokens, broadcast
+    Origin(origin::OriginArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Check { config, dump } => check::run(&config, dump),
         Command::Schema => schema::run(),
         Command::Load(arguments) => load::run(&arguments),
+        Command::Origin(arguments) => origin::run(&arguments),
     };
     ExitCode::from(code)
 }

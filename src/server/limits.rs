@@ -15,7 +15,8 @@ pub(super) fn connections(descriptors: u64) -> usize {
 
 /// Raises the soft limit of descriptors to the hard one: an event stream takes two, and the usual 1024 last for five hundred. Returns
 /// what the limit is then; `None` for unlimited.
-pub(super) fn raise_descriptors() -> Option<u64> {
+#[must_use]
+pub fn raise_descriptors() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {
         return limit.current;

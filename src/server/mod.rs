@@ -32,6 +32,7 @@ use listen::{Accept, ListenService};
 use signals::Leaving;
 use wiring::{Background, Wired};
 
+pub use limits::raise_descriptors;
 pub use wiring::init_logging;
 
 /// A server whose sockets are bound: clients that connect now wait in the kernel until it runs.

@@ -45,6 +45,7 @@ mod keep_alive;
 mod keys;
 mod load;
 mod ordinary;
+mod origin_command;
 mod pins;
 mod proof;
 mod proxy_protocol;
