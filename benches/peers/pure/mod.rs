@@ -1,0 +1,6 @@
+//! What the comparison knows without touching a process: how kernel files and reports are read, how figures are summed up, and how
+//! results are written. No file here opens, starts or waits for anything, so that `tests/peers.rs` can hold each of them to its word.
+
+pub(crate) mod procfs;
+pub(crate) mod stats;
+pub(crate) mod template;

@@ -1,0 +1,11 @@
+//! What the comparison with other proxies (`benches/peers`) computes, held to its word; the runs themselves are no test.
+
+#[path = "../benches/peers/pure/mod.rs"]
+mod pure;
+
+#[path = "peers/procfs.rs"]
+mod procfs;
+#[path = "peers/stats.rs"]
+mod stats;
+#[path = "peers/template.rs"]
+mod template;
