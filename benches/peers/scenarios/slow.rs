@@ -1,0 +1,39 @@
+//! Clients that hardly read, beside clients that do: what the slow ones cost in memory, and what the others notice of them.
+
+use super::{Ground, Outcome, float};
+use crate::Fallible;
+use crate::load::LoadSpec;
+use crate::pure::load_json::Ends;
+
+/// Slow clients, and the bytes that each reads a second.
+const SLOW: (u32, u32) = (200, 2048);
+
+/// The others.
+const OTHERS: u32 = 500;
+
+/// Steady streams first, then the slow ones beside them.
+pub(super) fn run(ground: &mut Ground<'_>) -> Fallible<Outcome> {
+    let mut bed = ground.bed(1, super::CLEAR)?;
+    bed.warm_up()?;
+    let others = ground.scale.streams(OTHERS);
+    let url = bed.url("/steady?rate=10&size=128");
+    let mut load = bed.load_as(LoadSpec { name: "load", url, streams: others, ramp: others / 2, ..LoadSpec::default() })?;
+    load.all_open()?;
+    load.after(ground.scale.settle)?;
+    let before = bed.memory_kib()?;
+
+    let (streams, rate) = (ground.scale.streams(SLOW.0), Some(SLOW.1));
+    let url = bed.url("/burst?events=100000&size=256&write=16384");
+    let mut slow = bed.load_as(LoadSpec { name: "slow", url, streams, read_rate: rate, ..LoadSpec::default() })?;
+    slow.all_open()?;
+    load.after(ground.scale.settle + ground.scale.window)?;
+    let after = bed.memory_kib()?;
+    bed.alive()?;
+    let report = load.finish()?;
+    report.judge(Ends::Open)?;
+    slow.finish()?.judge(Ends::Open).map_err(|problem| format!("of the slow ones, {problem}"))?;
+
+    let latency = report.latency_ms.ok_or("load measured no latency")?;
+    let memory = bed.has_proxy().then(|| (float(after) - float(before)) / f64::from(streams));
+    Ok(Outcome::new([memory, Some(latency.p99 * 1e3)]))
+}
