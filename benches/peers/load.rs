@@ -18,6 +18,9 @@ use crate::tools;
 /// How long streams may take to open and events to come before the run is given up.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How long load may say nothing, which it does every second.
+const SILENCE: Duration = Duration::from_secs(20);
+
 /// Longer than any run: it is ended by INT.
 const HOLD: &str = "3h";
 
@@ -51,8 +54,9 @@ pub(crate) struct Load {
 impl Load {
     /// Starts it on `cores`, with the certificate in `tls_dir` trusted.
     pub(crate) fn start(spec: &LoadSpec, cores: &Cores, dir: &Path, tls_dir: &Path) -> Fallible<Self> {
-        let (streams, ramp) = (spec.streams.to_string(), spec.ramp.to_string());
-        let mut args = vec!["load", &spec.url, "--json", "--hold", HOLD, "--connections", &streams, "--ramp", &ramp];
+        let (streams, ramp, threads) = (spec.streams.to_string(), spec.ramp.to_string(), cores.count().to_string());
+        let mut args =
+            vec!["load", &spec.url, "--json", "--hold", HOLD, "--connections", &streams, "--ramp", &ramp, "--threads", &threads];
         let per_connection = spec.per_connection.map(|number| number.to_string());
         if let Some(number) = &per_connection {
             args.extend(["--http2", "--streams-per-connection", number]);
@@ -79,7 +83,7 @@ impl Load {
 
     /// The next progress line, at most a few seconds away.
     pub(crate) fn progress(&mut self) -> Fallible<Progress> {
-        match self.next(PATIENCE)? {
+        match self.next(SILENCE)? {
             Line::Progress(progress) => Ok(progress),
             Line::Report(report) => Err(format!("load ended before it was told to: {report:?}")),
         }
@@ -121,7 +125,7 @@ impl Load {
         self.process.signal(Signal::INT)?;
         let deadline = clock::now() + PATIENCE;
         while clock::now() < deadline {
-            if let Line::Report(report) = self.next(PATIENCE)? {
+            if let Line::Report(report) = self.next(SILENCE)? {
                 return Ok(*report);
             }
         }

@@ -105,7 +105,10 @@ fn what_was_not_measured_is_null_with_its_reason() {
 
 #[test]
 fn the_chart_has_a_bar_for_each_proxy_in_units_of_nginx() {
-    let svg = chart::chart(&results());
+    let mut results = results();
+    results.about = vec![("machine".to_owned(), "a <fast> one".to_owned())];
+    let svg = chart::chart(&results);
+    assert!(svg.contains("a &lt;fast&gt; one"), "{svg}");
     assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
     // 60 px are nginx: ssedge has half of it, and its limit is 15.2 of 20.
     assert!(svg.contains(r#"class="u" x="62" y="44" width="30.0""#), "{svg}");

@@ -15,6 +15,11 @@ const BAR_STEP: f64 = 19.0;
 const HEAD: f64 = 44.0;
 const GAP: f64 = 24.0;
 
+/// What stands below the panels: two lines, px.
+const FOOT: f64 = 30.0;
+const LINE: f64 = 15.0;
+const LEGEND: &str = "Bars: medians in units of nginx (the solid line). Dashed: what ssedge is held to.";
+
 /// Where bars begin, and how long one of the value of nginx is, px.
 const BAR_LEFT: f64 = 62.0;
 const UNIT: f64 = 60.0;
@@ -38,7 +43,7 @@ pub(crate) fn chart(results: &Results) -> String {
         results.contenders.iter().map(|contender| contender.name.as_str()).filter(|&name| name != "direct").collect();
     let height = HEAD + BAR_STEP * float(names.len()) + GAP;
     let (rows, columns) = (panels.len().div_ceil(COLUMNS), COLUMNS.min(panels.len().max(1)));
-    let (width, total) = (PANEL_WIDTH * float(columns) + GAP, height * float(rows) + GAP + 16.0);
+    let (width, total) = (PANEL_WIDTH * float(columns) + GAP, height * float(rows) + GAP + FOOT);
     let mut out = String::new();
     let _ = writeln!(
         out,
@@ -51,8 +56,12 @@ pub(crate) fn chart(results: &Results) -> String {
         panel(&mut out, results, scenario, metric, &names);
         out.push_str("</g>\n");
     }
-    let legend = "Bars: medians in units of nginx (the solid line). Dashed: what ssedge is held to.";
-    let _ = writeln!(out, "<text class=\"s\" x=\"{GAP:.0}\" y=\"{:.0}\">{legend}</text>\n</svg>", total - 10.0);
+    let about = |name: &str| results.about.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str());
+    for (line, text) in [LEGEND.to_owned(), format!("{}. {}.", about("machine"), about("run"))].iter().enumerate() {
+        let y = total - FOOT + LINE * float(line);
+        let _ = writeln!(out, "<text class=\"s\" x=\"{GAP:.0}\" y=\"{y:.0}\">{}</text>", escape(text));
+    }
+    out.push_str("</svg>\n");
     out
 }
 
