@@ -77,6 +77,19 @@ async fn a_server_without_http2_is_named_as_such() {
     let said = Load::start(&url, &["-c", "1", "--http2", "--insecure"]).over().await;
     assert_eq!((said.code, &said.report["streams"]["failed"]), (Some(1), &json!({ "no HTTP/2": 1 })));
 
+    // One that knows nothing of ALPN chooses nothing.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("https://localhost:{}/", listener.local_addr().expect("its address").port());
+    let acceptor = tokio_rustls::TlsAcceptor::from(tls::server_config(&[]));
+    tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.expect("a client");
+        let mut client = acceptor.accept(socket).await.expect("a handshake");
+        // Until it has seen enough.
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut client, &mut Vec::new()).await;
+    });
+    let said = Load::start(&url, &["-c", "1", "--http2", "--insecure"]).over().await;
+    assert_eq!((said.code, &said.report["streams"]["failed"]), (Some(1), &json!({ "no HTTP/2": 1 })));
+
     let old = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = old.local_addr().expect("its address");
     tokio::spawn(async move {

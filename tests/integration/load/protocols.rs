@@ -1,9 +1,13 @@
 //! Every way in: HTTP/1.1 and HTTP/2, in cleartext and over TLS. The figures are the same, since the events are.
 
+use rustls::HandshakeKind;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::{Load, events};
-use crate::support::{Edge, Http2Origin, Http2Script, Origin, Script, tls};
+use crate::support::{Edge, Http2Origin, Http2Script, Origin, Script, tls, within};
 
 const STREAMS: u64 = 6;
 const EVENTS: u64 = 200;
@@ -84,4 +88,23 @@ async fn latency_runs_from_the_time_when_an_event_was_due() {
     origin.open_gate();
     let said = load.over().await;
     assert_eq!((&said.report["latency_ms"]["count"], &said.report["latency_ms"]["max"]), (&1.into(), &0.0.into()));
+}
+
+#[tokio::test]
+async fn each_connection_over_tls_costs_the_server_a_full_handshake() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let acceptor = TlsAcceptor::from(tls::server_config(&[b"http/1.1"]));
+    let url = format!("https://localhost:{}/", listener.local_addr().expect("its address").port());
+    let load = Load::start(&url, &["-c", "1", "--insecure", "--reconnect"]);
+    let stream = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 10\r\n\r\nretry: 1\n\n";
+    for answer in [stream, "HTTP/1.1 204 No Content\r\n\r\n"] {
+        let (socket, _) = within("a connection", listener.accept()).await.expect("a connection");
+        let mut client = within("a handshake", acceptor.accept(socket)).await.expect("a handshake");
+        assert_eq!(client.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+        client.write_all(answer.as_bytes()).await.expect("it reads");
+        // Until it has closed, so that it has read the tickets too.
+        let _ = within("its end", client.read_to_end(&mut Vec::new())).await;
+    }
+    let said = load.over().await;
+    assert_eq!((said.code, &said.report["streams"]["dismissed"]), (Some(0), &1.into()));
 }
