@@ -31,15 +31,15 @@ pub(crate) const FIGURES: &[Figure] = &[
     allocations("http1_event_allocations", "allocations for an event of 128 bytes to a client over HTTP/1.1"),
     allocations("http1_burst_allocations", "allocations for a write of 64 events of 256 bytes to a client over HTTP/1.1"),
     allocations("http2_event_allocations", "allocations for an event of 128 bytes to a client over HTTP/2"),
-    heap("http1_idle_bytes", "bytes of heap that an idle stream keeps, HTTP/1.1"),
-    heap("http1_idle_blocks", "blocks of heap that it keeps"),
-    heap("http1_open_allocations", "allocations from its connection to its first event"),
-    heap("http1_tls_idle_bytes", "bytes of heap that an idle stream keeps, HTTP/1.1 over TLS"),
-    heap("http1_tls_idle_blocks", "blocks of heap that it keeps"),
-    heap("http1_tls_open_allocations", "allocations from its connection to its first event"),
-    heap("http2_idle_bytes", "bytes of heap that an idle stream keeps, HTTP/2 with 100 streams a connection"),
-    heap("http2_idle_blocks", "blocks of heap that it keeps"),
-    heap("http2_open_allocations", "allocations from its request to its first event"),
+    bytes("http1_idle_bytes", "bytes of heap that an idle stream keeps, HTTP/1.1"),
+    blocks("http1_idle_blocks", "blocks of heap that it keeps"),
+    blocks("http1_open_allocations", "allocations from its connection to its first event"),
+    bytes("http1_tls_idle_bytes", "bytes of heap that an idle stream keeps, HTTP/1.1 over TLS"),
+    blocks("http1_tls_idle_blocks", "blocks of heap that it keeps"),
+    blocks("http1_tls_open_allocations", "allocations from its connection to its first event"),
+    bytes("http2_idle_bytes", "bytes of heap that an idle stream keeps, HTTP/2 with 100 streams a connection"),
+    blocks("http2_idle_blocks", "blocks of heap that it keeps"),
+    blocks("http2_open_allocations", "allocations from its request to its first event"),
 ];
 
 const fn instructions(name: &'static str, what: &'static str, percent: f64) -> Figure {
@@ -50,8 +50,12 @@ const fn allocations(name: &'static str, what: &'static str) -> Figure {
     Figure { name, what, margin: Margin::Absolute(0.02) }
 }
 
-const fn heap(name: &'static str, what: &'static str) -> Figure {
-    Figure { name, what, margin: Margin::Percent(3.0) }
+const fn bytes(name: &'static str, what: &'static str) -> Figure {
+    Figure { name, what, margin: Margin::Percent(1.0) }
+}
+
+const fn blocks(name: &'static str, what: &'static str) -> Figure {
+    Figure { name, what, margin: Margin::Absolute(0.3) }
 }
 
 /// What was counted, under the name of a figure.
@@ -78,8 +82,7 @@ const HEADER: &str = "\
 # Counted for x86_64 with AVX2, which is what callgrind shows to the libraries that choose their code by the processor (memchr does; of
 # ring no code is in the figures of instructions). System calls count as the instructions around them. The build is the profile `bench`
 # with the toolchain of the day: another compiler moves instructions by a few percent, and is a reason to bless. Runs of the same build
-# differ by up to 1.5 % in the instructions of the proxy (whether its worker has gone to sleep before the next event comes), and hardly
-# in anything else. On another family of processors bless before a change, and compare with that.
+# differ by less than 1 %. On another family of processors bless before a change, and compare with that.
 ";
 
 impl Figures {

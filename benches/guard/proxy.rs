@@ -17,9 +17,9 @@ const WARM_UP: u32 = 100;
 /// The figures of the proxy.
 pub(crate) fn measure() -> Vec<Measured> {
     [
-        ("http1_event_instructions", Protocol::Http1, 1, 128, 2000),
-        ("http1_burst_instructions", Protocol::Http1, 64, 256, 500),
-        ("http2_event_instructions", Protocol::Http2(100), 1, 128, 2000),
+        ("http1_event_instructions", Protocol::Http1, 1, 128, 8000),
+        ("http1_burst_instructions", Protocol::Http1, 64, 256, 1000),
+        ("http2_event_instructions", Protocol::Http2(100), 1, 128, 8000),
     ]
     .into_iter()
     .map(|(name, protocol, events, size, count)| {
