@@ -3,17 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ssedge::clock;
+
 use crate::Fallible;
 use crate::cores::{Cores, Placement};
-use crate::load::{Load, LoadSpec};
+use crate::load::{self, Load, LoadSpec};
 use crate::measure;
 use crate::ports;
 use crate::process::{Process, Program};
 use crate::roster::{Front, Peer, Setup};
 use crate::tools;
 
-/// Streams of the first, uncounted load. It brings in code and first buffers, which would otherwise be counted as memory of streams.
-const WARM_UP: u32 = 64;
+/// Streams of the first, uncounted load. It brings in code and first buffers, which would otherwise be counted as memory of streams;
+/// few, since what allocators keep of it is missing from the count.
+const WARM_UP: u32 = 16;
+
+/// How long a proxy may listen before it forwards.
+const FORWARDS: Duration = Duration::from_secs(20);
 
 /// An origin, and a proxy unless it is reached directly.
 #[derive(Debug)]
@@ -74,7 +80,23 @@ impl Bed {
         let scheme = if plan.front.tls { "https" } else { "http" };
         let port = if proxy.is_some() { port } else { origin_port };
         let base = format!("{scheme}://127.0.0.1:{port}");
-        Ok(Self { proxy, origin, placement: plan.placement, base, http2: plan.front.http2, dir: plan.dir, tls_dir: plan.tls_dir })
+        let mut bed =
+            Self { proxy, origin, placement: plan.placement, base, http2: plan.front.http2, dir: plan.dir, tls_dir: plan.tls_dir };
+        bed.wait_until_it_forwards()?;
+        Ok(bed)
+    }
+
+    fn wait_until_it_forwards(&mut self) -> Fallible<()> {
+        let deadline = clock::now() + FORWARDS;
+        let per_connection = self.http2.then_some(1);
+        let spec = LoadSpec { name: "probe", url: self.url("/idle"), streams: 1, per_connection, ..LoadSpec::default() };
+        while !load::probe(&spec, &self.placement.others, &self.dir, &self.tls_dir)? {
+            self.alive()?;
+            if clock::now() >= deadline {
+                return Err(format!("it listens, but no stream opens within {} s", FORWARDS.as_secs()));
+            }
+        }
+        Ok(())
     }
 
     /// The whole URL of `path`.

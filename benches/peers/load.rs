@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// How long load may say nothing, which it does every second.
 const SILENCE: Duration = Duration::from_secs(20);
 
+/// How long a single stream may take.
+const PROBE: Duration = Duration::from_secs(20);
+
 /// Longer than any run: it is ended by INT.
 const HOLD: &str = "3h";
 
@@ -51,28 +54,37 @@ pub(crate) struct Load {
     streams: u64,
 }
 
+/// Whether one stream from `spec` opens and has its event: some proxies listen before they know their routes.
+pub(crate) fn probe(spec: &LoadSpec, cores: &Cores, dir: &Path, tls_dir: &Path) -> Fallible<bool> {
+    let mut process = Process::start(&program(spec, "100ms", cores, tls_dir), cores, dir)?;
+    Ok(process.wait(PROBE)?.success())
+}
+
+/// `ssedge load` as `spec` wants it.
+fn program(spec: &LoadSpec, hold: &str, cores: &Cores, tls_dir: &Path) -> Program {
+    let mut program = Program::new(spec.name, tools::ssedge(), &["load", &spec.url, "--json", "--hold", hold]);
+    let mut add = |name: &str, value: String| program.args.extend([name.to_owned(), value]);
+    add("--connections", spec.streams.to_string());
+    add("--ramp", spec.ramp.to_string());
+    add("--threads", cores.count().to_string());
+    if let Some(number) = spec.per_connection {
+        add("--streams-per-connection", number.to_string());
+    }
+    if spec.url.starts_with("https:") {
+        add("--ca", tools::certificate(tls_dir).to_string_lossy().into_owned());
+    }
+    if let Some(rate) = spec.read_rate {
+        add("--read-rate", rate.to_string());
+    }
+    program.args.extend(spec.per_connection.map(|_| "--http2".to_owned()));
+    program.args.extend(spec.reconnect.then(|| "--reconnect".to_owned()));
+    program
+}
+
 impl Load {
     /// Starts it on `cores`, with the certificate in `tls_dir` trusted.
     pub(crate) fn start(spec: &LoadSpec, cores: &Cores, dir: &Path, tls_dir: &Path) -> Fallible<Self> {
-        let (streams, ramp, threads) = (spec.streams.to_string(), spec.ramp.to_string(), cores.count().to_string());
-        let mut args =
-            vec!["load", &spec.url, "--json", "--hold", HOLD, "--connections", &streams, "--ramp", &ramp, "--threads", &threads];
-        let per_connection = spec.per_connection.map(|number| number.to_string());
-        if let Some(number) = &per_connection {
-            args.extend(["--http2", "--streams-per-connection", number]);
-        }
-        let certificate = tools::certificate(tls_dir).to_string_lossy().into_owned();
-        if spec.url.starts_with("https:") {
-            args.extend(["--ca", &certificate]);
-        }
-        let read_rate = spec.read_rate.map(|rate| rate.to_string());
-        if let Some(rate) = &read_rate {
-            args.extend(["--read-rate", rate]);
-        }
-        if spec.reconnect {
-            args.push("--reconnect");
-        }
-        let (process, output) = Process::start_piped(&Program::new(spec.name, tools::ssedge(), &args), cores, dir)?;
+        let (process, output) = Process::start_piped(&program(spec, HOLD, cores, tls_dir), cores, dir)?;
         Ok(Self { process, lines: read_lines(output), streams: u64::from(spec.streams) })
     }
 

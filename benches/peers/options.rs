@@ -18,9 +18,6 @@ pub(crate) struct Options {
     /// What to compare
     #[command(flatten)]
     pub compare: Compare,
-    /// Added by cargo
-    #[arg(long, hide = true, global = true)]
-    pub bench: bool,
 }
 
 /// What is done instead of the comparison.
@@ -83,7 +80,7 @@ fn scenario(name: &str) -> Result<String, String> {
 pub(crate) struct Scale {
     /// What numbers of streams are divided by.
     divisor: u32,
-    /// What is waited for before a window, so that start-up is over.
+    /// What is waited for before a window, so that start-up is over; longer than allocators keep what was freed.
     pub settle: Duration,
     /// Over which CPU is counted.
     pub window: Duration,
@@ -98,9 +95,9 @@ impl Scale {
     pub(crate) fn new(quick: bool) -> Self {
         let seconds = Duration::from_secs;
         if quick {
-            Self { divisor: 5, settle: seconds(1), window: seconds(3), beats: seconds(16), requests: seconds(2) }
+            Self { divisor: 5, settle: seconds(2), window: seconds(3), beats: seconds(16), requests: seconds(2) }
         } else {
-            Self { divisor: 1, settle: seconds(3), window: seconds(10), beats: seconds(30), requests: seconds(5) }
+            Self { divisor: 1, settle: seconds(5), window: seconds(10), beats: seconds(30), requests: seconds(5) }
         }
     }
 

@@ -118,7 +118,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "tls-storm", what: "as storm, with a full TLS handshake each", metrics: &storm(Target::Of("envoy", 1.0)) },
     Scenario {
         name: "slow",
-        what: "200 clients that read 2 KiB a second of a stream that has more, beside 500 that get 10 events a second",
+        what: "50 clients that read 2 KiB a second of streams that have far more; then 500 beside them that get 10 events a second",
         metrics: &[lower("memory", "KiB/slow stream", Target::None), lower("p99", "µs, of the others", Target::OfBest(1.0))],
     },
     Scenario {

@@ -5,29 +5,30 @@ use crate::Fallible;
 use crate::load::LoadSpec;
 use crate::pure::load_json::Ends;
 
-/// Slow clients, and the bytes that each reads a second.
-const SLOW: (u32, u32) = (200, 2048);
+/// Slow clients, and the bytes that each reads a second. The kernel holds megabytes for each of them, so that there cannot be many.
+const SLOW: (u32, u32) = (50, 2048);
 
 /// The others.
 const OTHERS: u32 = 500;
 
-/// Steady streams first, then the slow ones beside them.
+/// The slow ones first, until everything that can hold something of theirs is full; then steady streams beside them.
 pub(super) fn run(ground: &mut Ground<'_>) -> Fallible<Outcome> {
     let mut bed = ground.bed(1, super::CLEAR)?;
     bed.warm_up()?;
+    std::thread::sleep(ground.scale.settle);
+    let before = bed.memory_kib()?;
+    let (streams, rate) = (ground.scale.streams(SLOW.0), Some(SLOW.1));
+    let url = bed.url("/burst?events=1000000&size=256&write=16384");
+    let mut slow = bed.load_as(LoadSpec { name: "slow", url, streams, read_rate: rate, ..LoadSpec::default() })?;
+    slow.all_open()?;
+    slow.after(ground.scale.settle)?;
+    let after = bed.memory_kib()?;
+
     let others = ground.scale.streams(OTHERS);
     let url = bed.url("/steady?rate=10&size=128");
     let mut load = bed.load_as(LoadSpec { name: "load", url, streams: others, ramp: others / 2, ..LoadSpec::default() })?;
     load.all_open()?;
-    load.after(ground.scale.settle)?;
-    let before = bed.memory_kib()?;
-
-    let (streams, rate) = (ground.scale.streams(SLOW.0), Some(SLOW.1));
-    let url = bed.url("/burst?events=100000&size=256&write=16384");
-    let mut slow = bed.load_as(LoadSpec { name: "slow", url, streams, read_rate: rate, ..LoadSpec::default() })?;
-    slow.all_open()?;
-    load.after(ground.scale.settle + ground.scale.window)?;
-    let after = bed.memory_kib()?;
+    load.after(ground.scale.window)?;
     bed.alive()?;
     let report = load.finish()?;
     report.judge(Ends::Open)?;
