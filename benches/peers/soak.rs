@@ -65,7 +65,8 @@ impl Every {
 
     fn is_due(&mut self, now: Instant) -> bool {
         let due = now >= self.next;
-        if due {
+        // What was missed meanwhile is not made up for.
+        while self.next <= now {
             self.next += self.period;
         }
         due

@@ -15,8 +15,7 @@ const RETURN: Duration = Duration::from_secs(15);
 pub(super) fn run(ground: &mut Ground<'_>) -> Fallible<Outcome> {
     let mut bed = ground.bed(1, super::CLEAR)?;
     bed.warm_up()?;
-    std::thread::sleep(ground.scale.settle);
-    let before = bed.memory_kib()?;
+    let before = bed.memory_at_rest_kib()?;
     let streams = ground.scale.streams(9000);
     let mut load = bed.load("/idle", streams)?;
     load.all_open()?;

@@ -10,8 +10,7 @@ use crate::roster::Front;
 pub(super) fn run(ground: &mut Ground<'_>, front: Front, full: u32, per_connection: Option<u32>) -> Fallible<Outcome> {
     let bed = ground.bed(1, front)?;
     bed.warm_up()?;
-    std::thread::sleep(ground.scale.settle);
-    let before = bed.memory_kib()?;
+    let before = bed.memory_at_rest_kib()?;
     let streams = ground.scale.streams(full);
     let spec = LoadSpec { name: "load", url: bed.url("/idle"), streams, per_connection, ..LoadSpec::default() };
     let mut load = bed.load_as(spec)?;

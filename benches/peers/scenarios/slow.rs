@@ -15,8 +15,7 @@ const OTHERS: u32 = 500;
 pub(super) fn run(ground: &mut Ground<'_>) -> Fallible<Outcome> {
     let mut bed = ground.bed(1, super::CLEAR)?;
     bed.warm_up()?;
-    std::thread::sleep(ground.scale.settle);
-    let before = bed.memory_kib()?;
+    let before = bed.memory_at_rest_kib()?;
     let (streams, rate) = (ground.scale.streams(SLOW.0), Some(SLOW.1));
     let url = bed.url("/burst?events=1000000&size=256&write=16384");
     let mut slow = bed.load_as(LoadSpec { name: "slow", url, streams, read_rate: rate, ..LoadSpec::default() })?;
