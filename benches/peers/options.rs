@@ -52,7 +52,7 @@ pub(crate) struct Compare {
     #[arg(long, value_name = "PERCENT", default_value_t = 10.0)]
     pub noise: f64,
     /// After so many minutes no new run begins, and what is missing is told so
-    #[arg(long, value_name = "N", default_value_t = 120)]
+    #[arg(long, value_name = "N", default_value_t = 180)]
     pub minutes: u64,
 }
 
