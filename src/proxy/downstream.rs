@@ -12,7 +12,7 @@ use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::http1_client::Http1Client;
-use super::http2_turns::Turns;
+use super::http2_turns::{Place, Turns};
 use super::http2_write::poll_send;
 use super::relay::reset_on_close;
 use crate::message::cors::Grant;
@@ -179,6 +179,12 @@ impl Downstream {
         match self {
             Self::Http1(answer) => answer.client.write_head(&head, body, keeps).await,
             Self::Http2(client) => {
+                let mut place = Place::default();
+                let room = std::future::poll_fn(|cx| client.turns.poll_room(&mut place, cx));
+                if tokio::time::timeout(client.write_stall, room).await.is_err() {
+                    client.stalled = true;
+                    return Err(Gone);
+                }
                 let Answer::Open(mut respond) = std::mem::replace(&mut client.answer, Answer::Over) else { return Err(Gone) };
                 let over = body == Body::None;
                 if !head.headers.contains_key(http::header::DATE) {

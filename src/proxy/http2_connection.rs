@@ -87,7 +87,11 @@ impl ClientConnection {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        match self.poll_accept(cx) {
+        let polled = self.poll_accept(cx);
+        if polled.is_pending() {
+            self.turns.rest();
+        }
+        match polled {
             Poll::Ready(Some(Ok(incoming))) => Poll::Ready(Next::Request(incoming)),
             Poll::Ready(Some(Err(error))) => Poll::Ready(Next::Broke(error)),
             Poll::Ready(None) => Poll::Ready(Next::Over),
@@ -104,5 +108,11 @@ impl ClientConnection {
         self.alarm.as_mut().reset((since + patience).into());
         ready!(self.alarm.as_mut().poll(cx));
         Poll::Ready(Next::Slow)
+    }
+}
+
+impl Drop for ClientConnection {
+    fn drop(&mut self) {
+        self.turns.over();
     }
 }

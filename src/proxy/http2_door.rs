@@ -3,7 +3,7 @@
 //! may make it keep (resets, CONTINUATION, empty frames), `http2_meter` what it may make it do; heads are judged by us.
 
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -69,9 +69,16 @@ pub(super) async fn serve(app: &Arc<App>, settings: &DoorSettings, transport: Tr
         Ok(Err(error)) => return record.broke(&error),
         Err(_) => return record.ended(Http2End::SlowFrame, &"no preface within timeouts.request_head"),
     };
-    let mut connection = ClientConnection::new(connection, meter, settings);
+    let connection = ClientConnection::new(connection, meter, settings);
+    let turns = connection.turns();
+    let mut life = std::pin::pin!(live(app, connection, &client, &mut record));
+    std::future::poll_fn(|cx| if turns.lets_others_go_first(cx) { Poll::Pending } else { life.as_mut().poll(cx) }).await;
+}
+
+/// All of a connection behind its handshake.
+async fn live(app: &Arc<App>, mut connection: ClientConnection, client: &Arc<Client>, record: &mut Http2Record) {
     tokio::select! {
-        over = requests(app, &mut connection, &client, &mut record) => match over {
+        over = requests(app, &mut connection, client, record) => match over {
             Over::Closed => return,
             Over::Refused(reason) => connection.abrupt_shutdown(reason),
         },

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::message::framing::{self, LAST_CHUNK};
 use crate::proxy::downstream::ClientStream;
-use crate::proxy::http2_turns::Turns;
+use crate::proxy::http2_turns::{Place, Turns};
 use crate::proxy::http2_write::{io_error, poll_capacity};
 use crate::stream::{ClientEnd, EndReason};
 use crate::transport::Wire;
@@ -37,6 +37,7 @@ pub(super) enum ClientSide {
     Http2 {
         stream: SendStream<Bytes>,
         turns: Arc<Turns>,
+        place: Place,
         /// Sent with the end.
         trailers: Option<Box<HeaderMap>>,
     },
@@ -54,7 +55,7 @@ impl ClientSide {
                 }
                 Self::Http1 { wire, chunked }
             }
-            ClientStream::Http2(stream, turns) => Self::Http2 { stream, turns, trailers: None },
+            ClientStream::Http2(stream, turns) => Self::Http2 { stream, turns, place: Place::default(), trailers: None },
         }
     }
 
@@ -102,8 +103,9 @@ impl ClientSide {
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Http1 { wire, .. } => Pin::new(wire).poll_write(cx, bytes),
-            Self::Http2 { stream, .. } => {
+            Self::Http2 { stream, turns, place, .. } => {
                 let n = std::task::ready!(poll_capacity(stream, cx, bytes.len()))?.min(bytes.len());
+                std::task::ready!(turns.poll_room(place, cx));
                 stream.send_data(Bytes::copy_from_slice(&bytes[..n]), false).map_err(io_error)?;
                 Poll::Ready(Ok(n))
             }
