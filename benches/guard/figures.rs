@@ -76,11 +76,11 @@ pub(crate) struct Verdict {
 }
 
 const HEADER: &str = "\
-# What an event and an idle stream may cost: the regression guard's figures. `cargo bench --bench guard` compares with them and fails when
-# one has risen by more than its margin; `cargo bench --bench guard -- --bless` writes this file anew.
+# What an event and an idle stream may cost: the regression guard's figures. `cargo bench --profile guard --bench guard` compares with
+# them and fails when one has risen by more than its margin; the same with `-- --bless` writes this file anew.
 #
 # Counted for x86_64 with AVX2, which is what callgrind shows to the libraries that choose their code by the processor (memchr does; of
-# ring no code is in the figures of instructions). System calls count as the instructions around them. The build is the profile `bench`
+# ring no code is in the figures of instructions). System calls count as the instructions around them. The build is the profile `guard`
 # with the toolchain of the day: another compiler moves instructions by a few percent, and is a reason to bless. Runs of the same build
 # differ by less than 1 %. On another family of processors bless before a change, and compare with that.
 ";
@@ -139,11 +139,11 @@ impl Figures {
                 advice,
                 "What costs more now than was committed is to be found and undone. Profiles of this run, for callgrind_annotate and for a\n\
                  comparison with those of the commit before: {}\n\
-                 If it buys something, say in the commit what, and commit the new figures: cargo bench --bench guard -- --bless",
+                 If it buys something, say in the commit what, and commit the new figures: cargo bench --profile guard --bench guard -- --bless",
                 super::scratch().display()
             );
         } else if fallen {
-            advice.push_str("Better than committed. Keep it so: cargo bench --bench guard -- --bless\n");
+            advice.push_str("Better than committed. Keep it so: cargo bench --profile guard --bench guard -- --bless\n");
         }
         Verdict { table, advice, holds }
     }

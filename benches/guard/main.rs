@@ -13,7 +13,7 @@
 //! | `proxy.rs` | events through the real binary |
 //! | `heap.rs` | a proxy whose allocations are counted |
 //!
-//! `cargo bench --bench guard` compares; with `-- --bless` it writes what it measured. It needs valgrind.
+//! `cargo bench --profile guard --bench guard` compares; with `-- --bless` it writes what it measured. It needs valgrind.
 
 #[path = "../support/ends.rs"]
 mod ends;
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         ["--bench"] => compare(),
         ["--bless", "--bench"] | ["--bench", "--bless"] => bless(),
         _ => {
-            say("the guard counts an optimized build: cargo bench --bench guard [-- --bless]");
+            say("the guard counts an optimized build: cargo bench --profile guard --bench guard [-- --bless]");
             ExitCode::SUCCESS
         }
     }
