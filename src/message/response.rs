@@ -4,7 +4,7 @@
 //! what the upstream said end to end. RFC 9110 section 7.6.1 (what ends here), RFC 9111 section 5.2 (`Cache-Control`).
 
 use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use pingora::http::{HeaderNameVariant, ResponseHeader};
 
 use super::coding::Coding;
@@ -19,6 +19,10 @@ use super::hop_by_hop::HopByHop;
 pub fn strip_hop_by_hop(header: &mut ResponseHeader) {
     let dropped = HopByHop::of(&header.headers);
     let mut length_seen = header.status.is_informational() || header.status == 204;
+    if !length_seen && has_one_plain_length(header) && !header.headers.keys().any(|name| dropped.includes(name.as_str().as_bytes()))
+    {
+        return;
+    }
     let kept = edited(header, |name, value| {
         if name.eq_ignore_ascii_case(b"content-length") {
             return if std::mem::replace(&mut length_seen, true) { Edit::Drop } else { plain_length(value) };
@@ -26,6 +30,12 @@ pub fn strip_hop_by_hop(header: &mut ResponseHeader) {
         if dropped.includes(name) { Edit::Drop } else { Edit::Keep }
     });
     *header = kept;
+}
+
+/// Whether there is nothing to be done about lengths.
+fn has_one_plain_length(header: &ResponseHeader) -> bool {
+    let mut lengths = header.headers.get_all(CONTENT_LENGTH).iter();
+    lengths.next().is_none_or(|length| matches!(plain_length(length), Edit::Keep)) && lengths.next().is_none()
 }
 
 /// A length with zeros before it is one number to us and an octal one to somebody else.
@@ -42,7 +52,9 @@ fn plain_length(value: &HeaderValue) -> Edit {
 /// Of `Cache-Control: no-cache, no-transform` the missing ones come as one more line; the upstream's own directives stay as they are,
 /// `no-store` included.
 pub fn prepare_event_stream(header: &mut ResponseHeader) {
-    *header = edited(header, |name, _| if name.eq_ignore_ascii_case(b"content-length") { Edit::Drop } else { Edit::Keep });
+    if header.headers.contains_key(CONTENT_LENGTH) {
+        *header = edited(header, |name, _| if name.eq_ignore_ascii_case(b"content-length") { Edit::Drop } else { Edit::Keep });
+    }
     insert(header, "X-Accel-Buffering", "no");
     let no_cache = has_directive(header, |directive| directive.eq_ignore_ascii_case(b"no-cache"));
     let missing = match (no_cache, says_no_transform(header)) {

@@ -315,11 +315,14 @@ impl Downstream {
         }
     }
 
-    /// Lets the event stream, whose head is sent, out of here.
+    /// Lets the event stream, whose head is sent or goes with it, out of here.
     #[must_use]
     pub fn into_stream(self) -> Option<ClientStream> {
         match self {
-            Self::Http1(answer) => Some(ClientStream::Http1(answer.client.into_connection().0)),
+            Self::Http1(answer) => {
+                let (wire, head) = answer.client.into_stream();
+                Some(ClientStream::Http1(wire, head))
+            }
             Self::Http2(Http2Client { answer: Answer::Body(stream), turns, .. }) => Some(ClientStream::Http2(stream, turns)),
             Self::Http2(_) => None,
         }
@@ -337,8 +340,8 @@ impl Downstream {
 
 /// What an event stream is written to.
 pub enum ClientStream {
-    /// A raw connection.
-    Http1(Wire),
+    /// A raw connection, and the head that is to be written first: together with the first events, if they are there already.
+    Http1(Wire, Vec<u8>),
     /// A stream of an HTTP/2 connection, and the turns of that.
     Http2(SendStream<Bytes>, Arc<Turns>),
 }

@@ -198,6 +198,11 @@ impl Http1Client {
         Gone
     }
 
+    /// The connection, and what of the head still waits to be written.
+    pub(super) fn into_stream(self) -> (Wire, Vec<u8>) {
+        (Wire::Shared(self.socket).unshared(), self.held)
+    }
+
     /// The connection, and whether it may serve another request.
     pub(super) fn into_connection(self) -> (Wire, bool) {
         (Wire::Shared(self.socket).unshared(), self.keeps)

@@ -58,7 +58,7 @@ pin_project! {
 
 /// What a relay is made of.
 pub struct Parts {
-    /// The client's end; its response head is written.
+    /// The client's end, with what of its response head is still to be written.
     pub(super) client: ClientStream,
     /// The server's end; its response head is read.
     pub(super) server: ServerStream,
@@ -105,14 +105,15 @@ impl Relay {
     #[must_use]
     pub fn new(parts: Parts, now: Instant) -> Self {
         let (server, body_start) = ServerSide::new(parts.server, parts.server_framing);
+        let (client, head) = ClientSide::new(parts.client, parts.chunked);
         let flow = Flow {
-            client: ClientSide::new(parts.client, parts.chunked),
+            client,
             server,
             body_start,
             state: parts.state,
             guard: parts.guard,
             record: parts.record,
-            unsent: Unsent::new(),
+            unsent: Unsent::new(head),
             held: Vec::new(),
             upload: parts.upload,
             unzip: parts.gunzip.map(|gunzip| Box::new(Unzip::new(gunzip))),
@@ -167,7 +168,10 @@ impl Flow {
             self.state.handle_timeout(now, &mut scratch.actions);
         }
         self.carry_out(0, &[], scratch);
-        self.send(cx, now, &[], false, scratch);
+        // The head goes with the first events, if they are there.
+        if self.body_start.is_empty() || !scratch.pieces.is_empty() {
+            self.send(cx, now, &[], false, scratch);
+        }
         if !self.body_start.is_empty() {
             let first = std::mem::take(&mut self.body_start);
             self.feed(&first, cx, now, scratch);

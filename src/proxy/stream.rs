@@ -54,7 +54,7 @@ impl Exchange<'_> {
         }
         let body = if by_length { Body::Framed } else { down.body_of_unknown_length() };
         record.status(header.status.as_u16());
-        if down.write_head(header, body, false).await.is_err() || down.flush().await.is_err() {
+        if down.write_head(header, body, false).await.is_err() {
             record.outcome(Outcome::ClientGone);
             return After::Gone;
         }

@@ -46,16 +46,19 @@ pub(super) enum ClientSide {
 }
 
 impl ClientSide {
-    pub(super) fn new(stream: ClientStream, chunked: bool) -> Self {
+    /// The end that `stream` is, and what is to be written on it first.
+    pub(super) fn new(stream: ClientStream, chunked: bool) -> (Self, Vec<u8>) {
         match stream {
-            ClientStream::Http1(wire) => {
+            ClientStream::Http1(wire, head) => {
                 if !chunked {
                     // Until it ended cleanly, whatever drops this stream must look like what it is: without chunks only a reset does.
                     reset_on_close(&wire, true);
                 }
-                Self::Http1 { wire, chunked }
+                (Self::Http1 { wire, chunked }, head)
             }
-            ClientStream::Http2(stream, turns) => Self::Http2 { stream, turns, place: Place::default(), trailers: None },
+            ClientStream::Http2(stream, turns) => {
+                (Self::Http2 { stream, turns, place: Place::default(), trailers: None }, Vec::new())
+            }
         }
     }
 
@@ -273,7 +276,7 @@ mod tests {
         let _answer = requests.send_request(ask(), true).unwrap();
         let (_, mut respond) = server.accept().await.unwrap().unwrap();
         let stream = respond.send_response(Response::new(()), false).unwrap();
-        let mut side = ClientSide::new(ClientStream::Http2(stream, Arc::default()), false);
+        let (mut side, _) = ClientSide::new(ClientStream::Http2(stream, Arc::default()), false);
         is_given_up.store(true, Ordering::Relaxed);
         // Wakes the server's side, which reads.
         let _next = requests.send_request(ask(), true).unwrap();

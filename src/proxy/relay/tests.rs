@@ -108,7 +108,7 @@ impl Bench {
         let address = client.local_addr().expect("bound");
         let record = record(address, &metrics, &drain, now);
         let parts = Parts {
-            client: ClientStream::Http1(Wire::Own(downstream.into())),
+            client: ClientStream::Http1(Wire::Own(downstream.into()), Vec::new()),
             server: ServerStream::Http1(Wire::Own(upstream.into()), Bytes::from_static(body_start)),
             server_framing: framing,
             chunked,

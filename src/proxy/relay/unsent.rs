@@ -15,9 +15,9 @@ pub(super) struct Unsent {
 }
 
 impl Unsent {
-    /// Before anything waits, but the response's head, which TLS may still hold.
-    pub(super) fn new() -> Self {
-        Self { bytes: Vec::new(), sent: 0, flushing: true }
+    /// Before anything waits but the response's `head`, of which TLS may hold what was written of it.
+    pub(super) fn new(head: Vec<u8>) -> Self {
+        Self { bytes: head, sent: 0, flushing: true }
     }
 
     /// Whether nothing waits.
@@ -27,16 +27,21 @@ impl Unsent {
 
     /// Writes what waits, then `fresh`; what `client` does not take waits from now on. Returns how much it took.
     pub(super) fn write(&mut self, client: &mut ClientSide, cx: &mut Context<'_>, fresh: &[u8]) -> io::Result<usize> {
-        let waited = write_some(client, cx, &self.bytes[self.sent..])?;
-        self.sent += waited;
-        if self.sent < self.bytes.len() {
+        // Two writes would wake the client twice.
+        let waits = self.sent < self.bytes.len();
+        if waits {
             self.bytes.extend_from_slice(fresh);
-            return Ok(waited);
         }
-        let written = write_some(client, cx, fresh)?;
+        let all = if waits { &self.bytes[self.sent..] } else { fresh };
+        let written = write_some(client, cx, all)?;
         let flushing = client.poll_flush(cx)?.is_pending();
-        *self = Self { bytes: fresh[written..].to_vec(), sent: 0, flushing };
-        Ok(waited + written)
+        if waits && written < all.len() {
+            self.sent += written;
+            self.flushing = flushing;
+        } else {
+            *self = Self { bytes: all[written..].to_vec(), sent: 0, flushing };
+        }
+        Ok(written)
     }
 }
 
