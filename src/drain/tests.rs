@@ -1,7 +1,9 @@
 //! Orders reach the streams they are for, and the last guard lets the process go.
 
-use std::future::poll_fn;
-use std::task::{Context, Poll, Waker};
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::{Drain, Order, Phase};
@@ -60,4 +62,42 @@ fn an_order_is_given_once_and_a_cut_replaces_it() {
     drain.cut();
     assert_eq!(stream.poll_order(&mut cx), Poll::Ready(Order::Cut));
     assert_eq!(stream.poll_order(&mut cx), Poll::Pending);
+}
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Whoever waits beside other work is asked whenever that moves, and must not forget to wait meanwhile.
+#[test]
+fn who_waits_for_the_drain_is_woken_by_it_whatever_woke_him_before() {
+    let drain = Drain::new();
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&count));
+    let mut cx = Context::from_waker(&waker);
+    let woken = || count.0.swap(0, Ordering::SeqCst) > 0;
+    let mut draining = std::pin::pin!(drain.draining());
+    let mut cut_off = std::pin::pin!(drain.cut_off());
+    for _ in 0..3 {
+        assert!(draining.as_mut().poll(&mut cx).is_pending() && cut_off.as_mut().poll(&mut cx).is_pending());
+    }
+    drain.announce();
+    assert!(woken());
+    for _ in 0..3 {
+        assert!(draining.as_mut().poll(&mut cx).is_pending() && cut_off.as_mut().poll(&mut cx).is_pending());
+    }
+    drain.begin(|_, _| clock::now());
+    assert!(woken());
+    assert!(draining.as_mut().poll(&mut cx).is_ready());
+    for _ in 0..3 {
+        assert!(cut_off.as_mut().poll(&mut cx).is_pending());
+    }
+    drain.cut();
+    assert!(woken());
+    assert!(cut_off.as_mut().poll(&mut cx).is_ready());
 }
