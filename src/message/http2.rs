@@ -293,9 +293,17 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     let passes = |name: &HeaderName| *name != HOST && !dropped.includes(name.as_str().as_bytes());
     let mut kept = HeaderMap::with_capacity(headers.keys_len() + 1);
     for (name, value) in headers.iter().filter(|(name, _)| passes(name)) {
-        kept.append(name, value.clone());
+        kept.append(name, own(value));
     }
     kept
+}
+
+/// A copy of its bytes alone. The codec's table of fields (RFC 7541 section 2.3.2) keeps values for as long as its connection lives, and
+/// one that shares its bytes with all that was read together with it would keep that too: 4 KiB and more for each entry.
+fn own(value: &HeaderValue) -> HeaderValue {
+    let Ok(mut own) = HeaderValue::from_bytes(value.as_bytes()) else { return value.clone() };
+    own.set_sensitive(value.is_sensitive());
+    own
 }
 
 #[cfg(test)]
