@@ -1,6 +1,8 @@
 //! The frames of an HTTP/2 connection (RFC 9113 section 4.1) as their bytes pass: what each is and how long, never what is in it. It
 //! keeps 27 bytes, however large a frame is.
 
+use std::ops::ControlFlow;
+
 /// Frame types (RFC 9113 section 6).
 pub mod kind {
     #![allow(missing_docs, reason = "the names of the standard")]
@@ -111,7 +113,20 @@ impl FrameScanner {
     ///
     /// # Errors
     /// Those of `each`. What follows is not looked at.
-    pub fn scan<E>(&mut self, mut bytes: &[u8], mut each: impl FnMut(&Frame) -> Result<(), E>) -> Result<(), E> {
+    pub fn scan<E>(&mut self, bytes: &[u8], mut each: impl FnMut(&Frame) -> Result<(), E>) -> Result<(), E> {
+        self.scan_some(bytes, |frame| each(frame).map(ControlFlow::Continue)).map(drop)
+    }
+
+    /// The same, until `each` breaks. Says how many bytes were looked at: the next scan begins behind them.
+    ///
+    /// # Errors
+    /// Those of `each`. What follows is not looked at.
+    pub fn scan_some<E>(
+        &mut self,
+        mut bytes: &[u8],
+        mut each: impl FnMut(&Frame) -> Result<ControlFlow<()>, E>,
+    ) -> Result<usize, E> {
+        let all = bytes.len();
         loop {
             let passed = bytes.len().min(self.skip as usize);
             // No more than `skip`, which is a u32.
@@ -126,7 +141,7 @@ impl FrameScanner {
                 self.finished += u64::from(!self.in_block);
             }
             if bytes.is_empty() {
-                return Ok(());
+                return Ok(all);
             }
             while let Some(missing) = self.wanted().checked_sub(self.have).filter(|missing| *missing > 0) {
                 let part = missing.min(bytes.len());
@@ -134,7 +149,7 @@ impl FrameScanner {
                 self.have += part;
                 bytes = &bytes[part..];
                 if bytes.is_empty() && self.have < self.wanted() {
-                    return Ok(());
+                    return Ok(all);
                 }
             }
             let frame = self.frame();
@@ -142,7 +157,9 @@ impl FrameScanner {
             self.skip = frame.length - (self.have - HEAD) as u32;
             self.have = 0;
             self.current = Some(frame);
-            each(&frame)?;
+            if each(&frame)?.is_break() {
+                return Ok(all - bytes.len());
+            }
         }
     }
 
@@ -289,5 +306,28 @@ mod tests {
             Err("enough")
         });
         assert_eq!((result, told), (Err("enough"), 1));
+    }
+
+    #[test]
+    fn a_scan_that_breaks_goes_on_where_it_stopped() {
+        let wire: Vec<u8> = all_sorts().into_iter().flat_map(|(bytes, _)| bytes).collect();
+        let mut whole = Vec::new();
+        let _ = FrameScanner::of_client().scan(&wire, |frame| {
+            whole.push(*frame);
+            Ok::<_, ()>(())
+        });
+        for every in 1..4 {
+            let (mut scanner, mut rest, mut found, mut stops) = (FrameScanner::of_client(), &wire[..], Vec::new(), 0);
+            while !rest.is_empty() {
+                let looked = scanner.scan_some(rest, |frame| {
+                    found.push(*frame);
+                    Ok::<_, ()>(if found.len() % every == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+                });
+                rest = &rest[looked.unwrap()..];
+                stops += 1;
+            }
+            assert_eq!(found, whole);
+            assert!(stops >= whole.len() / every);
+        }
     }
 }

@@ -86,7 +86,7 @@ impl Door {
         Self { settings, entrance, app }
     }
 
-    /// Serves one connection to its end.
+    /// Serves one connection to its end, or until HTTP/2 has it.
     pub async fn serve(&self, socket: Socket, mut client: Client) {
         if self.awaits_header(&client) {
             // Boxed: most connections have no room for it.
@@ -99,8 +99,7 @@ impl Door {
             () = self.app.drain.cut_off() => None,
         };
         if let Some((socket, ahead)) = http2 {
-            let transport = Transport::replaying(socket, ahead);
-            Box::pin(http2_door::serve(&self.app, &self.settings, transport, client)).await;
+            http2_door::spawn(Arc::clone(&self.app), self.settings, socket, ahead, client);
         }
     }
 

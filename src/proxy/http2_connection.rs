@@ -13,6 +13,7 @@ use tokio::time::Sleep;
 
 use super::door::DoorSettings;
 use super::http2_meter::{Meter, Metered, Offence};
+use super::http2_outlet::Outlet;
 use super::http2_turns::Turns;
 
 /// A request, and where its response goes.
@@ -37,6 +38,7 @@ pub(super) enum Next {
 pub(super) struct ClientConnection {
     codec: Connection<Metered, Bytes>,
     turns: Arc<Turns>,
+    outlet: Arc<Outlet>,
     meter: Arc<Meter>,
     alarm: Pin<Box<Sleep>>,
     /// For the rest of a frame or head, alone on its connection and beside other streams.
@@ -44,11 +46,11 @@ pub(super) struct ClientConnection {
 }
 
 impl ClientConnection {
-    /// A connection over a socket that `meter` watches.
-    pub(super) fn new(codec: Connection<Metered, Bytes>, meter: Arc<Meter>, settings: &DoorSettings) -> Self {
+    /// A connection that writes to `outlet`, and that `meter` watches.
+    pub(super) fn new(codec: Connection<Metered, Bytes>, outlet: Arc<Outlet>, meter: Arc<Meter>, settings: &DoorSettings) -> Self {
         // A phone in a tunnel may have left half a frame behind, and comes back to its streams.
         let patience = (settings.request_head, settings.request_head.max(settings.write_stall));
-        Self { codec, turns: Arc::default(), meter, alarm: Box::pin(tokio::time::sleep(Duration::ZERO)), patience }
+        Self { codec, turns: Arc::default(), outlet, meter, alarm: Box::pin(tokio::time::sleep(Duration::ZERO)), patience }
     }
 
     /// What happens next; all of the connection's reading and writing happens here.
@@ -82,8 +84,13 @@ impl ClientConnection {
     }
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Incoming, h2::Error>>> {
-        let Self { codec, turns, .. } = self;
-        turns.turn(cx, |cx| codec.poll_accept(cx))
+        let Self { codec, turns, outlet, meter, .. } = self;
+        loop {
+            let polled = turns.turn(cx, |cx| outlet.turn(cx, |cx| codec.poll_accept(cx)));
+            if polled.is_ready() || !meter.took_requests() {
+                return polled;
+            }
+        }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::Reason;
-use h2::server::{Builder, SendResponse};
+use h2::server::{Builder, Connection, SendResponse};
 use pingora::http::RequestHeader;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -18,7 +18,9 @@ use super::downstream::{Downstream, LAST_WORDS};
 use super::http2_connection::{ClientConnection, Incoming, Next};
 use super::http2_end::Http2Record;
 use super::http2_meter::{Meter, Metered};
+use super::http2_outlet::Outlet;
 use super::http2_turns::Turns;
+use super::listener::Http2Settings;
 use super::record::Client;
 use super::reject;
 use super::request_body::RequestBody;
@@ -27,7 +29,7 @@ use crate::clock;
 use crate::message::http2;
 use crate::telemetry::Http2End;
 use crate::telemetry::access_log::Asked;
-use crate::transport::Transport;
+use crate::transport::Socket;
 
 /// An idle connection is looked at so many times before its time is up, and no more often than that.
 const LOOKS: u32 = 5;
@@ -45,12 +47,34 @@ const TASKS: usize = 4;
 /// messages from 52 bytes on, and memory stays bounded.
 const OVERHEAD: usize = 4;
 
-/// Serves one connection to its end.
-pub(super) async fn serve(app: &Arc<App>, settings: &DoorSettings, transport: Transport, client: Arc<Client>) {
-    let http2 = client.listener.http2;
+/// Serves one connection to its end, in a task of its own: what came before, TLS above all, needed a larger one. `ahead` was read of
+/// `socket`.
+pub(super) fn spawn(app: Arc<App>, settings: DoorSettings, socket: Socket, ahead: Bytes, client: Arc<Client>) {
+    tokio::spawn(async move {
+        let http2 = client.listener.http2;
+        let meter = Arc::new(Meter::new(http2.streams, clock::now()));
+        let outlet = Arc::new(Outlet::new(socket));
+        let mut record = Http2Record::new(Arc::clone(&app), Arc::clone(&client), Arc::clone(&meter));
+        let metered = Metered::new(Arc::clone(&outlet), ahead, Arc::clone(&meter));
+        // Boxed: a connection that lives keeps no room for its handshake.
+        let handshake = Box::pin(handshake(&app, &settings, http2, metered, &mut record)).await;
+        let Some(codec) = handshake else { return };
+        let mut connection = ClientConnection::new(codec, outlet, meter, &settings);
+        let turns = connection.turns();
+        let mut life = std::pin::pin!(live(&app, &mut connection, &client, &mut record));
+        std::future::poll_fn(|cx| if turns.lets_others_go_first(cx) { Poll::Pending } else { life.as_mut().poll(cx) }).await;
+    });
+}
+
+/// Begins a connection; `None` if nothing comes of it.
+async fn handshake(
+    app: &App,
+    settings: &DoorSettings,
+    http2: Http2Settings,
+    metered: Metered,
+    record: &mut Http2Record,
+) -> Option<Connection<Metered, Bytes>> {
     let streams = http2.streams as usize;
-    let meter = Arc::new(Meter::new(http2.streams, clock::now()));
-    let mut record = Http2Record::new(Arc::clone(app), Arc::clone(&client), Arc::clone(&meter));
     let handshake = Builder::new()
         .max_concurrent_streams(http2.streams)
         .initial_window_size(http2.stream_window)
@@ -63,22 +87,22 @@ pub(super) async fn serve(app: &Arc<App>, settings: &DoorSettings, transport: Tr
         // Counted over its life, which would end a long one for little; the meter counts them over time.
         .max_local_error_reset_streams(None)
         .data_frame_budget((http2.connection_window as usize).saturating_mul(OVERHEAD))
-        .handshake(Metered::new(transport, Arc::clone(&meter)));
-    let connection = match tokio::time::timeout(settings.request_head, handshake).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return record.broke(&error),
-        Err(_) => return record.ended(Http2End::SlowFrame, &"no preface within timeouts.request_head"),
-    };
-    let connection = ClientConnection::new(connection, meter, settings);
-    let turns = connection.turns();
-    let mut life = std::pin::pin!(live(app, connection, &client, &mut record));
-    std::future::poll_fn(|cx| if turns.lets_others_go_first(cx) { Poll::Pending } else { life.as_mut().poll(cx) }).await;
+        .handshake(metered);
+    tokio::select! {
+        begun = tokio::time::timeout(settings.request_head, handshake) => match begun {
+            Ok(Ok(codec)) => return Some(codec),
+            Ok(Err(error)) => record.broke(&error),
+            Err(_) => record.ended(Http2End::SlowFrame, &"no preface within timeouts.request_head"),
+        },
+        () = app.drain.cut_off() => record.ended(Http2End::DrainCut, &"it had not begun"),
+    }
+    None
 }
 
 /// All of a connection behind its handshake.
-async fn live(app: &Arc<App>, mut connection: ClientConnection, client: &Arc<Client>, record: &mut Http2Record) {
+async fn live(app: &Arc<App>, connection: &mut ClientConnection, client: &Arc<Client>, record: &mut Http2Record) {
     tokio::select! {
-        over = requests(app, &mut connection, client, record) => match over {
+        over = requests(app, connection, client, record) => match over {
             Over::Closed => return,
             Over::Refused(reason) => connection.abrupt_shutdown(reason),
         },
@@ -144,22 +168,22 @@ async fn requests(app: &Arc<App>, connection: &mut ClientConnection, client: &Ar
                     return Over::Refused(Reason::NO_ERROR);
                 }
             },
-            () = tokio::time::sleep_until(look.into()), if leaving.is_some() => {
-                // The last GOAWAY waits for an answer that a client which is really gone never gives: it would hold the process for
-                // nobody.
-                if !connection.has_streams() {
-                    record.ended(leaving.unwrap_or(Http2End::ClientClosed), &"the client did not answer");
-                    return Over::Closed;
-                }
-                look = clock::now() + LAST_WORDS;
-            }
-            () = tokio::time::sleep_until(look.into()), if leaving.is_none() => {
+            () = tokio::time::sleep_until(look.into()) => {
                 let now = clock::now();
-                look = now + pause;
-                if is_idle(connection, &mut used, now, http2.idle) {
+                if leaving.is_some() {
+                    // The last GOAWAY waits for an answer that a client which is really gone never gives: it would hold the process for
+                    // nobody.
+                    if !connection.has_streams() {
+                        record.ended(leaving.unwrap_or(Http2End::ClientClosed), &"the client did not answer");
+                        return Over::Closed;
+                    }
+                    look = now + LAST_WORDS;
+                } else if is_idle(connection, &mut used, now, http2.idle) {
                     leaving = Some(Http2End::Idle);
                     connection.graceful_shutdown();
                     look = now + LAST_WORDS;
+                } else {
+                    look = now + pause;
                 }
             }
         }

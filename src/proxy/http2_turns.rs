@@ -4,7 +4,7 @@
 //! - A reset of a stream overtakes what waits to be sent on it: a client would lose the head and the events that were received before the
 //!   upstream broke off. Whoever resets a stream that is not whole first waits for a turn.
 //! - What several streams send at about the same time should be one write, and what waits for it should be little: the codec keeps its
-//!   frames in a slab of 936 bytes each that never shrinks. So the connection lets the other tasks of its worker run first, and no more
+//!   frames in a slab of 312 bytes each that never shrinks. So the connection lets the other tasks of its worker run first, and no more
 //!   frames wait for it than there is room for.
 
 use std::collections::VecDeque;
@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// Frames that wait for a turn at most. With 100 streams on a connection that begin at once, the slab was 600 bytes a stream with no
-/// bound and is 150 with this one; more would gather little more.
+/// bound and is 50 with this one; more would gather little more.
 const ROOM: usize = 16;
 
 /// The turns of one connection's task.
@@ -45,21 +45,21 @@ struct State {
 pub(super) struct Place(Option<u64>);
 
 impl Turns {
-    /// Does one turn: `poll` polls the connection.
-    pub(super) fn turn<T>(&self, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
+    /// Does one turn: `poll` polls the connection, and says whether the socket has taken all. While it has not, there is no room.
+    pub(super) fn turn<T>(&self, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> (T, bool)) -> T {
         let this = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let polled = poll(cx);
+        let (polled, all) = poll(cx);
         self.ended.store(this, Ordering::SeqCst);
         let mut state = self.state();
         if !state.connection.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             state.connection = Some(cx.waker().clone());
         }
         let waiting = std::mem::take(&mut state.waiting);
-        state.queued = 0;
-        let called = state.crowd.len().min(ROOM);
+        let called = if all { state.crowd.len().min(ROOM) } else { 0 };
+        state.queued = if all { 0 } else { state.queued };
         state.called += called as u64;
         let crowd: Vec<_> = state.crowd.drain(..called).collect();
-        if !state.crowd.is_empty() {
+        if all && !state.crowd.is_empty() {
             cx.waker().wake_by_ref();
         }
         drop(state);
@@ -159,11 +159,11 @@ mod tests {
         let (connection, stream) = (Arc::new(Count::default()), Arc::new(Count::default()));
         let (of_connection, of_stream) = (Waker::from(Arc::clone(&connection)), Waker::from(Arc::clone(&stream)));
         let (mut cx, mut stream_cx) = (Context::from_waker(&of_connection), Context::from_waker(&of_stream));
-        turns.turn(&mut cx, |_| ());
+        turns.turn(&mut cx, |_| ((), true));
         let now = turns.now();
         assert_eq!(turns.poll_after(now, &mut stream_cx), Poll::Pending);
         assert_eq!((connection.0.load(Ordering::SeqCst), stream.0.load(Ordering::SeqCst)), (1, 0));
-        turns.turn(&mut cx, |_| ());
+        turns.turn(&mut cx, |_| ((), true));
         assert_eq!(stream.0.load(Ordering::SeqCst), 1);
         assert_eq!(turns.poll_after(now, &mut stream_cx), Poll::Ready(()));
     }
@@ -173,9 +173,9 @@ mod tests {
         let turns = Turns::default();
         let waker = Waker::noop();
         let mut cx = Context::from_waker(waker);
-        let in_the_middle = turns.turn(&mut cx, |_| turns.now());
+        let in_the_middle = turns.turn(&mut cx, |_| (turns.now(), true));
         assert_eq!(turns.poll_after(in_the_middle, &mut cx), Poll::Pending);
-        turns.turn(&mut cx, |_| ());
+        turns.turn(&mut cx, |_| ((), true));
         assert_eq!(turns.poll_after(in_the_middle, &mut cx), Poll::Ready(()));
     }
 
@@ -186,18 +186,18 @@ mod tests {
         let woken = |count: &Arc<Count>| count.0.load(Ordering::SeqCst);
         let wakers = [&connection, &first, &second].map(|count| Waker::from(Arc::clone(count)));
         let [mut cx, mut first_cx, mut second_cx] = [0, 1, 2].map(|at| Context::from_waker(&wakers[at]));
-        turns.turn(&mut cx, |_| ());
+        turns.turn(&mut cx, |_| ((), true));
         let mut places: Vec<_> = (0..2 * ROOM).map(|_| Place::default()).collect();
         let ready: Vec<_> = places.iter_mut().map(|place| turns.poll_room(place, &mut first_cx).is_ready()).collect();
         assert_eq!(ready, [[true; ROOM], [false; ROOM]].concat());
         assert!(woken(&connection) > 0, "whoever waits has a turn to come");
         let mut late = Place::default();
         assert_eq!(turns.poll_room(&mut late, &mut second_cx), Poll::Pending);
-        turns.turn(&mut cx, |_| ());
+        turns.turn(&mut cx, |_| ((), true));
         assert_eq!((woken(&first), woken(&second)), (ROOM, 0));
         assert!(turns.poll_room(&mut late, &mut second_cx).is_pending(), "others came before");
         assert!(places[ROOM..].iter_mut().all(|place| turns.poll_room(place, &mut first_cx).is_ready()));
-        turns.turn(&mut cx, |_| ());
+        turns.turn(&mut cx, |_| ((), true));
         assert_eq!((woken(&first), woken(&second)), (ROOM, 1));
         assert!(turns.poll_room(&mut late, &mut second_cx).is_ready());
     }
@@ -208,13 +208,13 @@ mod tests {
         let (connection, stream) = (Arc::<Count>::default(), Arc::<Count>::default());
         let (of_connection, of_stream) = (Waker::from(Arc::clone(&connection)), Waker::from(Arc::clone(&stream)));
         let (mut cx, mut stream_cx) = (Context::from_waker(&of_connection), Context::from_waker(&of_stream));
-        turns.turn(&mut cx, |_| ());
+        turns.turn(&mut cx, |_| ((), true));
         for _ in 0..3 * ROOM {
             let _ = turns.poll_room(&mut Place::default(), &mut stream_cx);
         }
         for _ in 0..2 {
             let before = connection.0.load(Ordering::SeqCst);
-            turns.turn(&mut cx, |_| ());
+            turns.turn(&mut cx, |_| ((), true));
             let still_waits = !turns.state().crowd.is_empty();
             assert_eq!(connection.0.load(Ordering::SeqCst) > before, still_waits);
         }
@@ -249,5 +249,17 @@ mod tests {
         turns.rest();
         (0..ROOM).for_each(|_| assert!(turns.poll_room(&mut Place::default(), &mut cx).is_ready()));
         assert!(!turns.lets_others_go_first(&cx));
+    }
+
+    #[test]
+    fn a_socket_that_is_full_leaves_no_room() {
+        let turns = Turns::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        (0..ROOM).for_each(|_| assert!(turns.poll_room(&mut Place::default(), &mut cx).is_ready()));
+        let mut place = Place::default();
+        turns.turn(&mut cx, |_| ((), false));
+        assert!(turns.poll_room(&mut place, &mut cx).is_pending());
+        turns.turn(&mut cx, |_| ((), true));
+        assert!(turns.poll_room(&mut place, &mut cx).is_ready());
     }
 }

@@ -28,7 +28,7 @@
 //! | `stream` | from an answered exchange to the relay |
 //! | [`relay`] | one event stream |
 //! | `tunnel` | a connection that switched protocols |
-//! | `http2_write`, `http2_turns` | writing to a stream within its window; what of it is on the wire |
+//! | `http2_write`, `http2_turns`, `http2_outlet` | writing to a stream within its window; when it goes out; as one write |
 //! | `redirect` | a request that is sent elsewhere |
 //! | [`reject`] | the answers that we give ourselves |
 //! | `soft` | what an EventSource gets in place of some of them |
@@ -50,6 +50,7 @@ mod http2_connection;
 mod http2_door;
 mod http2_end;
 mod http2_meter;
+mod http2_outlet;
 mod http2_turns;
 mod http2_write;
 mod https_redirect;
