@@ -22,7 +22,7 @@ use crate::telemetry::SilentBefore;
 use crate::telemetry::TlsHandshake;
 use crate::telemetry::access_log::Asked;
 use crate::tls::alpn;
-use crate::transport::{Socket, Transport};
+use crate::transport::Socket;
 
 /// Bytes read at a time while a head is incomplete.
 const HEAD_READ: usize = 4 * 1024;

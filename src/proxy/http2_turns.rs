@@ -8,6 +8,7 @@
 //!   frames wait for it than there is room for.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -40,9 +41,9 @@ struct State {
     is_over: bool,
 }
 
-/// Where a stream stands that waits for room.
+/// Where a stream stands that waits for room: its place counts from 1.
 #[derive(Debug, Default)]
-pub(super) struct Place(Option<u64>);
+pub(super) struct Place(Option<NonZeroU64>);
 
 impl Turns {
     /// Does one turn: `poll` polls the connection, and says whether the socket has taken all. While it has not, there is no room.
@@ -88,7 +89,7 @@ impl Turns {
     /// Ready once there is room for a frame, which is to be sent at once. Who came first goes first.
     pub(super) fn poll_room(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
-        let before = place.0.and_then(|place| place.checked_sub(state.called));
+        let before = place.0.and_then(|place| (place.get() - 1).checked_sub(state.called));
         if let Some(waker) = before.and_then(|before| state.crowd.get_mut(before as usize)) {
             waker.clone_from(cx.waker());
             return Poll::Pending;
@@ -99,7 +100,7 @@ impl Turns {
             place.0 = None;
             return Poll::Ready(());
         }
-        place.0 = Some(state.called + state.crowd.len() as u64);
+        place.0 = NonZeroU64::new(state.called + state.crowd.len() as u64 + 1);
         state.crowd.push_back(cx.waker().clone());
         if let Some(connection) = &state.connection {
             connection.wake_by_ref();

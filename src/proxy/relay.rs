@@ -35,6 +35,7 @@ mod unzip;
 
 pub(super) use client_end::reset_on_close;
 use client_end::{ClientSide, client_end, frame};
+use ending::Closing;
 use scratch::{Piece, Scratch, with_scratch};
 use server_end::{Read, ServerSide};
 use unsent::Unsent;
@@ -83,7 +84,9 @@ pub struct Parts {
 struct Flow {
     client: ClientSide,
     server: ServerSide,
-    body_start: Bytes,
+    /// Read together with the head, and not yet looked at. Boxed like all that few streams have, or none for long: a task takes a multiple
+    /// of 128 bytes, and this way it is one less.
+    body_start: Option<Box<Bytes>>,
     state: StreamState,
     guard: StreamGuard,
     record: StreamRecord,
@@ -93,10 +96,7 @@ struct Flow {
     upload: Option<Box<Upload>>,
     unzip: Option<Box<Unzip>>,
     ended: Option<EndReason>,
-    /// The last bytes are in `unsent`; the client has until then to take them.
-    closing_until: Option<Instant>,
-    /// Over HTTP/2 the end is abnormal, and comes behind this turn of the connection.
-    closing_behind: Option<u64>,
+    closing: Option<Box<Closing>>,
     write_stall: Duration,
 }
 
@@ -109,7 +109,7 @@ impl Relay {
         let flow = Flow {
             client,
             server,
-            body_start,
+            body_start: (!body_start.is_empty()).then(|| Box::new(body_start)),
             state: parts.state,
             guard: parts.guard,
             record: parts.record,
@@ -118,8 +118,7 @@ impl Relay {
             upload: parts.upload,
             unzip: parts.gunzip.map(|gunzip| Box::new(Unzip::new(gunzip))),
             ended: None,
-            closing_until: None,
-            closing_behind: None,
+            closing: None,
             write_stall: parts.write_stall,
         };
         Self { sleep: tokio::time::sleep_until(now.into()), armed: None, flow }
@@ -169,11 +168,10 @@ impl Flow {
         }
         self.carry_out(0, &[], scratch);
         // The head goes with the first events, if they are there.
-        if self.body_start.is_empty() || !scratch.pieces.is_empty() {
+        if self.body_start.is_none() || !scratch.pieces.is_empty() {
             self.send(cx, now, &[], false, scratch);
         }
-        if !self.body_start.is_empty() {
-            let first = std::mem::take(&mut self.body_start);
+        if let Some(first) = self.body_start.take() {
             self.feed(&first, cx, now, scratch);
         }
         for _ in 0..READS_PER_POLL {
@@ -254,7 +252,7 @@ impl Flow {
 
     /// When to be polled next at the latest.
     fn deadline(&self) -> Option<Instant> {
-        self.closing_until.or_else(|| self.state.poll_timeout())
+        self.closing.as_ref().map(|closing| closing.until).or_else(|| self.state.poll_timeout())
     }
 
     fn take_order(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) {
@@ -263,7 +261,7 @@ impl Flow {
                 Order::EndBy(at) => self.state.handle_drain(at, now, &mut scratch.actions),
                 Order::Cut => {
                     self.state.handle_cut(&mut scratch.actions);
-                    if self.closing_until.is_some() {
+                    if self.closing.is_some() {
                         self.ended = Some(EndReason::DrainCut);
                     }
                 }

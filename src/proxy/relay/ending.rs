@@ -10,6 +10,14 @@ use crate::proxy::downstream::LAST_WORDS;
 use crate::stream::EndReason;
 use crate::transport::Wire;
 
+/// A stream that ends.
+pub(super) struct Closing {
+    /// So long the client has for the last bytes, which are in `unsent`.
+    pub(super) until: Instant,
+    /// Over HTTP/2 the end is abnormal, and comes behind this turn of the connection.
+    behind: Option<u64>,
+}
+
 impl Flow {
     /// Once the engine gave its end: writes what belongs behind a whole body, and tells when all is over.
     pub(super) fn finished(&mut self, cx: &mut Context<'_>, now: Instant, scratch: &mut Scratch) -> Option<Poll<EndReason>> {
@@ -19,8 +27,8 @@ impl Flow {
         if !reason.is_clean() {
             return Some(self.torn(reason, cx, now));
         }
-        let fresh = if self.closing_until.is_none() { self.client.last_bytes() } else { &[] };
-        let until = *self.closing_until.get_or_insert(now + self.write_stall);
+        let fresh = if self.closing.is_none() { self.client.last_bytes() } else { &[] };
+        let until = self.closing(now + self.write_stall).until;
         let closed = match self.unsent.write(&mut self.client, cx, fresh) {
             Ok(_) if self.unsent.is_empty() => self.client.poll_close(cx),
             Ok(_) => Poll::Pending,
@@ -34,11 +42,18 @@ impl Flow {
         }
     }
 
+    /// How it closes, from the first call on.
+    fn closing(&mut self, until: Instant) -> &mut Closing {
+        self.closing.get_or_insert_with(|| Box::new(Closing { until, behind: None }))
+    }
+
     /// The end is abnormal. A reset would overtake what the client was sent before: it waits for that to go out, for a while.
     fn torn(&mut self, reason: EndReason, cx: &mut Context<'_>, now: Instant) -> Poll<EndReason> {
-        let Some(turn) = self.closing_behind.or_else(|| self.client.turn()) else { return Poll::Ready(reason) };
-        self.closing_behind = Some(turn);
-        let until = *self.closing_until.get_or_insert(now + LAST_WORDS);
+        let begun = self.closing.as_ref().and_then(|closing| closing.behind);
+        let Some(turn) = begun.or_else(|| self.client.turn()) else { return Poll::Ready(reason) };
+        let closing = self.closing(now + LAST_WORDS);
+        closing.behind = Some(turn);
+        let until = closing.until;
         if reason == EndReason::ClientGone || until <= now {
             return Poll::Ready(reason);
         }
