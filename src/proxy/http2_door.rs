@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::Reason;
 use h2::server::{Builder, Connection, SendResponse};
+use http::Method;
 use pingora::http::RequestHeader;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -26,7 +27,7 @@ use super::reject;
 use super::request_body::RequestBody;
 use super::upload::Upload;
 use crate::clock;
-use crate::message::http2;
+use crate::message::{Refusal, http2};
 use crate::telemetry::Http2End;
 use crate::telemetry::access_log::Asked;
 use crate::transport::Socket;
@@ -220,15 +221,27 @@ async fn serve_request(app: &App, client: Arc<Client>, (request, respond): Incom
             let upload = Upload::new(RequestBody::http2(body), head.framing.has_body());
             Box::pin(app.handle(down, upload, head, client)).await;
         }
-        Err(refusal) => {
-            let peer = client.address.ip().to_canonical();
-            let asked = Asked::without_route(peer, Some(method.as_str()), None, Some(path.as_bytes()));
-            app.answered_without_route(asked, refusal.status, refusal.reason, Duration::ZERO);
-            // Nothing of the head is believed: the answer needs none.
-            let Ok(nothing) = RequestHeader::build(method, b"/", None) else { return };
-            let mut down = Downstream::http2(nothing, respond, turns);
-            // The client may be gone: nobody is left to tell.
-            let _ = reject::answer(&mut down, refusal.status, Some(refusal.reason), false).await;
-        }
+        // Boxed: few requests need the room.
+        Err(refusal) => Box::pin(refuse(app, &client, refusal, method, &path, respond, turns)).await,
     }
+}
+
+/// Answers a request that cannot be served.
+async fn refuse(
+    app: &App,
+    client: &Client,
+    refusal: Refusal,
+    method: Method,
+    path: &str,
+    respond: SendResponse<Bytes>,
+    turns: Arc<Turns>,
+) {
+    let peer = client.address.ip().to_canonical();
+    let asked = Asked::without_route(peer, Some(method.as_str()), None, Some(path.as_bytes()));
+    app.answered_without_route(asked, refusal.status, refusal.reason, Duration::ZERO);
+    // Nothing of the head is believed: the answer needs none.
+    let Ok(nothing) = RequestHeader::build(method, b"/", None) else { return };
+    let mut down = Downstream::http2(nothing, respond, turns);
+    // The client may be gone: nobody is left to tell.
+    let _ = reject::answer(&mut down, refusal.status, Some(refusal.reason), false).await;
 }
