@@ -153,17 +153,19 @@ impl Drain {
 
     /// Starts to leave: each stream gets its instant from `schedule`, called once for each with its position from 0 and their number.
     pub fn begin(&self, mut schedule: impl FnMut(usize, usize) -> Instant) {
-        self.shared.phase.send_replace(Phase::Draining);
-        let streams: Vec<_> = lock(&self.shared.streams).values().cloned().collect();
-        for (position, stream) in streams.iter().enumerate() {
+        let streams = lock(&self.shared.streams);
+        for (position, stream) in streams.values().enumerate() {
             stream.post(Order::EndBy(schedule(position, streams.len())));
         }
+        // Last: who sees that we leave finds every stream told so. A stream that begins meanwhile waits for the lock, and then sees it.
+        self.shared.phase.send_replace(Phase::Draining);
     }
 
     /// The deadline: cuts what is left.
     pub fn cut(&self) {
+        let streams = lock(&self.shared.streams);
         self.shared.phase.send_replace(Phase::Cut);
-        for stream in lock(&self.shared.streams).values() {
+        for stream in streams.values() {
             stream.post(Order::Cut);
         }
     }
@@ -180,13 +182,15 @@ impl Drain {
     pub fn stream_guard(&self, now: Instant) -> StreamGuard {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let mailbox = Arc::new(Mailbox::default());
-        lock(&self.shared.streams).insert(id, Arc::clone(&mailbox));
-        // A drain that began meanwhile may have looked before this stream was there.
+        let mut streams = lock(&self.shared.streams);
+        // A drain that began before this stream was there told it nothing.
         match self.phase() {
             Phase::Serving | Phase::Unready => {}
             Phase::Draining => mailbox.post(Order::EndBy(now)),
             Phase::Cut => mailbox.post(Order::Cut),
         }
+        streams.insert(id, Arc::clone(&mailbox));
+        drop(streams);
         StreamGuard { id, mailbox, shared: Arc::clone(&self.shared) }
     }
 }

@@ -99,10 +99,10 @@ impl App {
         let host = head.headers.get(HOST).map(|host| host.as_bytes());
         let (found, preflight) = self.route(&down, &request);
         if let Some(port) = self.https_port(&client, &down, found) {
-            return self.to_https((down, upload), &request, client, address, port, keep_alive).await;
+            return Box::pin(self.to_https((down, upload), &request, client, address, port, keep_alive)).await;
         }
         let Some((route, context)) = found.and_then(|route| Some((route, self.contexts.get(route.position)?))) else {
-            return self.no_route(down, upload, &request, client, address, keep_alive).await;
+            return Box::pin(self.no_route(down, upload, &request, client, address, keep_alive)).await;
         };
         let asked = Request {
             client: address,
@@ -117,7 +117,7 @@ impl App {
         if let Some(preflight) = preflight {
             down.set_response_headers(edits);
             let answer = PreflightAnswer { route, preflight, request: &request, keep_alive };
-            return answer.send(down, upload, client, record).await;
+            return Box::pin(answer.send(down, upload, client, record)).await;
         }
         let cors = route.cors.as_ref().map(|policy| policy.grant(&head.headers));
         down.set_cors(cors);
@@ -129,7 +129,7 @@ impl App {
             }
             RouteContext::Redirect(redirect, _) => {
                 let moved = Moved { route, redirect, request: &request, keep_alive };
-                moved.answer(down, upload, client, record).await
+                Box::pin(moved.answer(down, upload, client, record)).await
             }
         }
     }

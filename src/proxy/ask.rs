@@ -360,8 +360,8 @@ pub(super) async fn connect(
     let connected = match (upstream.spec().protocol, fresh) {
         (Protocol::Http1, false) => upstream.connect(server, timeout).await.map(Carrier::Http1),
         (Protocol::Http1, true) => upstream.connect_fresh(server, timeout).await.map(Carrier::Http1),
-        (Protocol::Http2, false) => upstream.connect_http2(server, timeout).await.map(Carrier::Http2),
-        (Protocol::Http2, true) => upstream.connect_http2_fresh(server, timeout).await.map(Carrier::Http2),
+        (Protocol::Http2, false) => Box::pin(upstream.connect_http2(server, timeout)).await.map(Carrier::Http2),
+        (Protocol::Http2, true) => Box::pin(upstream.connect_http2_fresh(server, timeout)).await.map(Carrier::Http2),
     };
     let carrier = connected.inspect_err(|_| metrics.connect_failed())?;
     let kind = if carrier.is_reused() { ConnectionKind::Reused } else { ConnectionKind::Fresh };

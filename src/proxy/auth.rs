@@ -56,9 +56,14 @@ pub(super) enum Denial {
 }
 
 impl Exchange<'_> {
-    /// Asks, if the route wants that; gives what the request takes along.
-    pub(super) async fn authorize(&self, down: &mut Downstream, upload: &mut Upload, peer: Peer) -> Result<Fields, Denial> {
-        let Some(auth) = &self.context.auth else { return Ok(Fields::new()) };
+    /// Asks whether the request may pass; gives what it takes along.
+    pub(super) async fn authorize(
+        &self,
+        auth: &AuthContext,
+        down: &mut Downstream,
+        upload: &mut Upload,
+        peer: Peer,
+    ) -> Result<Fields, Denial> {
         let key = self.hash_key(down, &auth.upstream.spec().balance);
         let mut tried: Vec<Arc<Server>> = Vec::new();
         let mut failed = "no server is up".to_owned();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::app::{App, ForwardContext, leave};
 use super::ask::{Failure, Question, TOO_LARGE};
+use super::auth::Fields;
 use super::door::After;
 use super::downstream::Downstream;
 use super::record::{Client, Outcome, RequestRecord};
@@ -37,7 +38,8 @@ pub struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// From the request's head to the end of the response, or to the relay.
+    /// From the request's head to the end of the response, or to the relay. What few requests come to is boxed: its room would be part of
+    /// each request's, which is moved where it lives (8.3 KB of it, 5 % of what an ordinary request cost).
     pub(super) async fn run(
         &self,
         mut down: Downstream,
@@ -49,21 +51,25 @@ impl Exchange<'_> {
         if let Some(most) = self.app.request_body {
             if matches!(self.request.framing, RequestFraming::Length(length) if length > most) {
                 record.reason(TOO_LARGE);
-                return self.refuse(down, upload, client, record, 413, Some(TOO_LARGE)).await;
+                return Box::pin(self.refuse(down, upload, client, record, 413, Some(TOO_LARGE))).await;
             }
             upload.set_limit(most);
         }
         let peer = client.peer();
-        let granted = match self.authorize(&mut down, &mut upload, peer).await {
+        let asked = match &self.context.auth {
+            Some(auth) => Box::pin(self.authorize(auth, &mut down, &mut upload, peer)).await,
+            None => Ok(Fields::new()),
+        };
+        let granted = match asked {
             Ok(granted) => granted,
-            Err(denial) => return self.deny(down, upload, client, record, denial).await,
+            Err(denial) => return Box::pin(self.deny(down, upload, client, record, denial)).await,
         };
         let accepts = down.head().headers.get_all(http::header::ACCEPT);
         let stream_intent = accepts.iter().any(|value| sse::accepts_event_stream(value.as_bytes()));
         // Before the upstream is bothered, where the request says what it wants.
         let permit = match stream_intent.then(|| self.admit(&down)).transpose() {
             Ok(permit) => permit,
-            Err(refusal) => return self.over_cap(down, upload, client, record, refusal).await,
+            Err(refusal) => return Box::pin(self.over_cap(down, upload, client, record, refusal)).await,
         };
         let may_upgrade = self.context.upstream.spec().protocol == Protocol::Http1;
         let upgrade = may_upgrade.then(|| upgrade::asked(&down.head().headers, self.request, &self.route.upgrades)).flatten();
@@ -73,11 +79,11 @@ impl Exchange<'_> {
                 record.answered();
                 if let Some(soft) = self.softens(&down, answered.head.status) {
                     drop(permit);
-                    return self.soften(down, upload, answered, client, record, soft).await;
+                    return Box::pin(self.soften(down, upload, answered, client, record, soft)).await;
                 }
                 if let (101, Some(protocol)) = (answered.head.status, &upgrade) {
                     drop(permit);
-                    return self.tunnel(down, upload, answered, client, record, protocol).await;
+                    return Box::pin(self.tunnel(down, upload, answered, client, record, protocol)).await;
                 }
                 let is_stream = ResponseFacts::of(&answered.header).media_type.is_some_and(sse::is_event_stream)
                     && answered.head.framing != ResponseFraming::None;
@@ -86,10 +92,10 @@ impl Exchange<'_> {
                     return self.forward(down, upload, answered, client, record).await;
                 }
                 return match permit.map_or_else(|| self.admit(&down), Ok) {
-                    Ok(permit) => self.stream(down, upload, answered, client, record, permit).await,
+                    Ok(permit) => Box::pin(self.stream(down, upload, answered, client, record, permit)).await,
                     Err(refusal) => {
                         drop(answered);
-                        self.over_cap(down, upload, client, record, refusal).await
+                        Box::pin(self.over_cap(down, upload, client, record, refusal)).await
                     }
                 };
             }
@@ -103,11 +109,11 @@ impl Exchange<'_> {
             }
             Failure::Client(status, reason) => {
                 record.reason(reason);
-                self.refuse(down, upload, client, record, status, Some(reason)).await
+                Box::pin(self.refuse(down, upload, client, record, status, Some(reason))).await
             }
-            Failure::Upstream(status, reason) => self.unanswered(down, upload, client, record, status, &reason).await,
+            Failure::Upstream(status, reason) => Box::pin(self.unanswered(down, upload, client, record, status, &reason)).await,
             Failure::Stale(reason) | Failure::Unprocessed(reason) => {
-                self.unanswered(down, upload, client, record, 502, &reason).await
+                Box::pin(self.unanswered(down, upload, client, record, 502, &reason)).await
             }
         }
     }

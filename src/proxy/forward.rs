@@ -29,7 +29,7 @@ impl Exchange<'_> {
         let Answered { mut response, mut header, head, busy, pin } = answered;
         if let Err(reason) = response.begin_body(head.framing) {
             drop(response);
-            return self.unanswered(down, upload, client, record, 502, reason).await;
+            return Box::pin(self.unanswered(down, upload, client, record, 502, reason)).await;
         }
         record.status(header.status.as_u16());
         let promised = keep_alive_timeout(&header);
