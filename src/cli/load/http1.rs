@@ -1,4 +1,4 @@
-//! One stream over HTTP/1.1: [`Answer`] is pure, driven by bytes and times; [`read`] is the connection around it.
+//! One stream over HTTP/1.1: [`Answer`] is pure, driven by bytes and times; `read_once` and `read_to_end` are the connection around it.
 //!
 //! While a stream is idle it owns no read buffer: all streams of a thread read into the same one.
 
