@@ -3,6 +3,8 @@
 //! It borrows and never allocates, and it never forgives: a line ends with CRLF or the head is refused. RFC 9110 section 5.5 and 5.6,
 //! RFC 9112 sections 2.2, 5 and 6.
 
+use bytes::Bytes;
+use http::HeaderValue;
 use memchr::{memchr, memchr2};
 
 /// Why a head is refused, in plain words.
@@ -14,6 +16,9 @@ pub(super) const CONTROL_BYTE: Reason = "a control byte in the head";
 
 /// Longest field name that may pass; everything that names fields in practice stays far below.
 pub(super) const MAX_FIELD_NAME: usize = 256;
+
+/// Room for the fields of most heads.
+pub(super) const USUAL_FIELDS: usize = 16;
 
 /// `tchar` of RFC 9110 section 5.6.2.
 const fn is_token_byte(byte: u8) -> bool {
@@ -94,6 +99,14 @@ impl<'a> Lines<'a> {
             return Ok(Some(line));
         }
         if self.rest.is_empty() { Ok(None) } else { Err("bytes follow the blank line that ends the head") }
+    }
+
+    /// The next field of `raw`, whose lines these are, as slices of it; `None` at the end.
+    pub(super) fn next_field(&mut self, raw: &Bytes) -> Result<Option<(Bytes, HeaderValue)>, Reason> {
+        let Some(line) = self.next_line()? else { return Ok(None) };
+        let field = Field::parse(line)?;
+        let value = HeaderValue::from_maybe_shared(raw.slice_ref(field.value)).map_err(|_| CONTROL_BYTE)?;
+        Ok(Some((raw.slice_ref(field.name), value)))
     }
 }
 

@@ -6,11 +6,10 @@
 //! and 11.2 (request smuggling), RFC 9110 sections 7.2 and 10.1.1.
 
 use bytes::Bytes;
-use http::HeaderValue;
 use pingora::http::RequestHeader;
 
 use super::Version;
-use super::grammar::{ConnectionOptions, Field, Lines, MAX_FIELD_NAME, Reason, content_length, is_token, list, trim};
+use super::grammar::{ConnectionOptions, Field, Lines, MAX_FIELD_NAME, Reason, USUAL_FIELDS, content_length, is_token, list, trim};
 use super::request_line::{self, RequestLine, Target};
 
 /// Most field lines that may pass; the parsers behind us stop at 256.
@@ -104,16 +103,11 @@ pub fn header(raw: &Bytes) -> Option<RequestHeader> {
     let (method, target, version) = (line.next()?, line.next()?, line.next()?);
     let mut header = RequestHeader::build(method, target, Some(USUAL_FIELDS)).ok()?;
     header.set_version(if version == b"HTTP/1.0" { http::Version::HTTP_10 } else { http::Version::HTTP_11 });
-    while let Some(line) = lines.next_line().ok()? {
-        let field = Field::parse(line).ok()?;
-        let value = HeaderValue::from_maybe_shared(raw.slice_ref(field.value)).ok()?;
-        header.append_header(raw.slice_ref(field.name), value).ok()?;
+    while let Some((name, value)) = lines.next_field(raw).ok()? {
+        header.append_header(name, value).ok()?;
     }
     Some(header)
 }
-
-/// Room for the fields of most heads.
-const USUAL_FIELDS: usize = 16;
 
 /// What the field lines say that matters before routing.
 #[derive(Default)]

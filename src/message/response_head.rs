@@ -4,12 +4,13 @@
 //! whose end is uncertain becomes a 502 and its connection is closed. It never repairs. RFC 9112 sections 4 and 6, RFC 9110 section 8.6.
 
 use bytes::Bytes;
-use http::HeaderValue;
 use memchr::memchr_iter;
 use pingora::http::ResponseHeader;
 
 use super::Version;
-use super::grammar::{CONTROL_BYTE, ConnectionOptions, Field, Lines, MAX_FIELD_NAME, Reason, content_length, is_forbidden_control};
+use super::grammar::{
+    CONTROL_BYTE, ConnectionOptions, Field, Lines, MAX_FIELD_NAME, Reason, USUAL_FIELDS, content_length, is_forbidden_control,
+};
 
 /// Most field lines that may pass: what the parsers behind us take.
 pub const MAX_FIELDS: usize = 256;
@@ -96,16 +97,11 @@ pub fn header(raw: &Bytes, head: &ResponseHead) -> Option<ResponseHeader> {
     header.set_version(if head.version == Version::Http10 { http::Version::HTTP_10 } else { http::Version::HTTP_11 });
     // What is no UTF-8 nobody reads: the status says it all.
     header.set_reason_phrase(phrase.and_then(|phrase| std::str::from_utf8(phrase).ok())).ok()?;
-    while let Some(line) = lines.next_line().ok()? {
-        let field = Field::parse(line).ok()?;
-        let value = HeaderValue::from_maybe_shared(raw.slice_ref(field.value)).ok()?;
-        header.append_header(raw.slice_ref(field.name), value).ok()?;
+    while let Some((name, value)) = lines.next_field(raw).ok()? {
+        header.append_header(name, value).ok()?;
     }
     Some(header)
 }
-
-/// Room for the fields of most heads.
-const USUAL_FIELDS: usize = 16;
 
 /// Writes `header` as it goes over HTTP/1.1, but for the empty line behind its fields.
 pub fn write(header: &ResponseHeader, out: &mut Vec<u8>) {

@@ -11,7 +11,8 @@ use http::header::{HeaderName, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::app::leave;
-use super::ask::{Failure, MAX_REPEATS, MAX_SERVERS_TRIED, connect, send_head};
+use super::ask::{Failure, MAX_REPEATS, MAX_SERVERS_TRIED};
+use super::carrier::{connect, send_head};
 use super::door::After;
 use super::downstream::Downstream;
 use super::exchange::Exchange;

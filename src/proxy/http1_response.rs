@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::Method;
 
 use super::ask::Failure;
-use super::server_response::{Head, endless, malformed};
+use super::server_response::{Head, malformed};
 use crate::message::framing::{Decoder, Framing, Malformed};
 use crate::message::{ResponseFraming, response_head};
 use crate::transport::{Socket, Wire};
@@ -66,7 +66,7 @@ impl Http1Response {
                 Err(searched) => self.searched = searched,
             }
             if self.heads + self.read.len() > MAX_HEAD_BYTES {
-                return Err(endless());
+                return Err(Failure::Upstream(502, format!("no end of the response head within {MAX_HEAD_BYTES} bytes")));
             }
             match poll_fn(|cx| self.socket.poll_fill_shared(cx, &mut self.read, SMALL_READ)).await {
                 Ok(0) => return Err(self.lost(&io::ErrorKind::UnexpectedEof.into())),

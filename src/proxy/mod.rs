@@ -38,6 +38,7 @@ pub mod app;
 mod ask;
 mod auth;
 mod body_sender;
+mod carrier;
 mod cors;
 pub mod door;
 pub mod downstream;

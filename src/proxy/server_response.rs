@@ -171,7 +171,7 @@ pub(super) fn malformed(reason: &'static str) -> Failure {
     Failure::Upstream(502, format!("the response head is malformed: {reason}"))
 }
 
-pub(super) fn endless() -> Failure {
+fn endless() -> Failure {
     Failure::Upstream(502, "informational responses without end".to_owned())
 }
 
