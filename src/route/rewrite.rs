@@ -84,37 +84,42 @@ fn without<'p>(path: &'p [u8], prefix: &str) -> Option<&'p [u8]> {
 }
 
 /// Whether a dot segment reaches above the root for anybody who reads `path`, as the head of this file tells.
+///
+/// The depth is the least that anybody can have reached. What somebody takes for a slash is a level of its own to them and none to all
+/// others, so that the parts of a segment between two dot segments are one level together; behind a `;` they may be none.
 fn climbs(path: &[u8]) -> bool {
     let mut depth = 0_usize;
-    let slashes = with_plain_slashes(path);
-    slashes.split(|&byte| byte == b'/').any(|segment| {
-        let end = segment.iter().position(|&byte| byte == b';').unwrap_or(segment.len());
-        match path::step(&segment[..end]) {
-            Step::Stay => false,
-            // To some it is nothing, and never a level to come back from.
-            Step::Down if segment.is_empty() => false,
-            Step::Down => {
-                depth += 1;
-                false
-            }
-            Step::Up => match depth.checked_sub(1) {
-                Some(above) => {
-                    depth = above;
-                    false
+    path.split(|&byte| byte == b'/').any(|segment| {
+        let parts = with_plain_slashes(segment);
+        let mut is_counted = false;
+        parts.split(|&byte| byte == b'/').any(|part| {
+            let parameters = part.iter().position(|&byte| byte == b';');
+            let name = &part[..parameters.unwrap_or(part.len())];
+            match path::step(name) {
+                Step::Stay => {}
+                Step::Down => {
+                    // To some a level without a name is nothing, and never one to come back from.
+                    depth += usize::from(!is_counted && !name.is_empty());
+                    is_counted |= !name.is_empty();
                 }
-                None => true,
-            },
-        }
+                Step::Up => {
+                    let Some(above) = depth.checked_sub(1) else { return true };
+                    (depth, is_counted) = (above, false);
+                }
+            }
+            is_counted |= parameters.is_some();
+            false
+        })
     })
 }
 
-/// With `/` for all that somebody takes for one, and `;` for its escape.
-fn with_plain_slashes(path: &[u8]) -> Cow<'_, [u8]> {
-    if !path.iter().any(|byte| matches!(byte, b'%' | b'\\')) {
-        return Cow::Borrowed(path);
+/// A segment with `/` for all that somebody takes for one, and `;` for its escape.
+fn with_plain_slashes(segment: &[u8]) -> Cow<'_, [u8]> {
+    if !segment.iter().any(|byte| matches!(byte, b'%' | b'\\')) {
+        return Cow::Borrowed(segment);
     }
-    let mut plain = Vec::with_capacity(path.len());
-    let mut rest = path;
+    let mut plain = Vec::with_capacity(segment.len());
+    let mut rest = segment;
     while let Some((&byte, after)) = rest.split_first() {
         let (means, behind) = match (byte, after) {
             (b'%', [b'2', b'f' | b'F', behind @ ..] | [b'5', b'c' | b'C', behind @ ..]) => (b'/', behind),
@@ -197,6 +202,11 @@ mod tests {
             ("/a//../../secret", "/app/secret"),
             ("/a/..//../secret", "/app/secret"),
             ("/group%2Fproject/..", "/app/group%2Fproject/.."),
+            // Two levels to who decodes the slash, one to all others.
+            ("/group%2Fproject/../../secret", "/app/secret"),
+            ("/a\\b/../../secret", "/app/secret"),
+            ("/a%2Fb/c/../..", "/app/a%2Fb/c/../.."),
+            ("/a%2F.%2Fb/../../secret", "/app/secret"),
             ("/a/..%2fb;..", "/app/a/..%2fb;.."),
             ("/...;/..a", "/app/...;/..a"),
             ("*", "*"),
@@ -221,6 +231,8 @@ mod tests {
             "/..%5Csecret",
             "/%2F..%2Fsecret",
             "/a/..%2f..",
+            // Who decodes only one of the two.
+            "/a%2Fb\\..\\..",
         ] {
             assert_eq!(rewrite("", "/app").apply(target.as_bytes()), None, "{target}");
             assert_eq!(rewrite("/api", "/app").apply(format!("/api{target}").as_bytes()), None, "{target}");
@@ -255,6 +267,41 @@ mod tests {
             let (forwarded_path, forwarded_query) = forwarded.split_at(forwarded.find('?').unwrap_or(forwarded.len()));
             prop_assert_eq!(normalize(forwarded_path).unwrap(), format!("{add}{rest}"), "{}", forwarded);
             prop_assert_eq!(forwarded_query, query);
+        }
+
+        #[test]
+        fn whoever_reads_it_what_is_forwarded_stays_below_its_prefix(
+            pieces in proptest::collection::vec(
+                prop::sample::select(vec!["/", "a", "..", ".", "/..", "/a", "%2f", "\\", "%5C", ";", "%3b", "%2e", "//"]),
+                0..14,
+            ),
+        ) {
+            let target = format!("/{}", pieces.concat());
+            if let Some(forwarded) = rewrite("", "/c/d").apply(target.as_bytes()) {
+                let forwarded = String::from_utf8(forwarded.into_owned()).unwrap();
+                for reader in 0..1 << 4 {
+                    let [slashes, backslashes, parameters, merges] = [1, 2, 4, 8].map(|bit| reader & bit != 0);
+                    let mut path = forwarded.replace("%2e", ".").replace("%3b", ";").replace("%5C", "\\");
+                    if slashes {
+                        path = path.replace("%2f", "/");
+                    }
+                    if backslashes {
+                        path = path.replace('\\', "/");
+                    }
+                    let mut walked = Vec::new();
+                    for segment in path.split('/').skip(1) {
+                        match segment.split(';').next().filter(|_| parameters).unwrap_or(segment) {
+                            "." => {}
+                            "" if merges => {}
+                            ".." => {
+                                walked.pop();
+                                prop_assert!(walked.starts_with(&["c", "d"]), "{} read as {}", forwarded, path);
+                            }
+                            segment => walked.push(segment),
+                        }
+                    }
+                }
+            }
         }
     }
 }
