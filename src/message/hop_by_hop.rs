@@ -78,6 +78,11 @@ impl<'a> HopByHop<'a> {
     }
 }
 
+/// Whether `options`, the value of a `Connection` field, may name fields beside those that end at every hop.
+pub(super) fn names_fields(options: &[u8]) -> bool {
+    list(options).any(|option| !option.is_empty() && !option.eq_ignore_ascii_case(b"close") && !is_hop_by_hop(option))
+}
+
 /// Whether the field `name`, in any case, ends at every hop.
 pub(super) fn is_hop_by_hop(name: &[u8]) -> bool {
     is_one_of(name, &HOP_BY_HOP)

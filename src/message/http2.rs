@@ -249,7 +249,7 @@ pub fn response(
     if framing == ResponseFraming::Length(0) && !header.headers.contains_key(CONTENT_LENGTH) {
         header.append_header(CONTENT_LENGTH, HeaderValue::from_static("0")).map_err(|_| response_head::TOO_MANY_FIELDS)?;
     }
-    Ok((header, ResponseHead { version: Version::Http2, status, framing, keep_alive: true }))
+    Ok((header, ResponseHead { version: Version::Http2, status, framing, keep_alive: true, promised: None }))
 }
 
 fn response_framing(headers: &HeaderMap, status: u16, method: &Method, end_of_stream: bool) -> Result<ResponseFraming, Reason> {

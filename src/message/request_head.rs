@@ -69,45 +69,39 @@ pub(super) const NAME_TOO_LONG: Refusal = Refusal { status: 431, reason: "a fiel
 /// RFC 9110 section 10.1.1: there is one expectation. Whoever expects something else learns that it will not be met.
 pub(super) const UNKNOWN_EXPECTATION: Refusal = Refusal { status: 417, reason: "Expect names something else than 100-continue" };
 
-/// Judges `head`, which reaches exactly to the end of its blank line (see [`super::HeadScanner`]).
+/// Judges the head `raw`, which reaches exactly to the end of its blank line (see [`super::HeadScanner`]), and gives it in the form that
+/// the rest of the proxy reads: target, fields, their case, order and duplicates as they came. Its parts are slices of `raw`.
 ///
 /// # Errors
 /// The [`Refusal`] to answer with.
-pub fn judge(head: &[u8]) -> Result<RequestHead, Refusal> {
-    let mut lines = Lines::new(head.strip_prefix(b"\r\n").unwrap_or(head));
-    let line = lines.next_line().map_err(Refusal::malformed)?;
-    let line = request_line::parse(line.ok_or(Refusal::malformed("there is no request line"))?)?;
+pub fn read(raw: &Bytes) -> Result<(RequestHead, RequestHeader), Refusal> {
+    let mut lines = Lines::new(raw.strip_prefix(b"\r\n").unwrap_or(raw));
+    let start = lines.next_line().map_err(Refusal::malformed)?.ok_or(Refusal::malformed("there is no request line"))?;
+    let line = request_line::parse(start)?;
+    let target = start.split(|&byte| byte == b' ').nth(1).ok_or(UNREADABLE)?;
+    let mut header = RequestHeader::build(line.method.clone(), target, Some(USUAL_FIELDS)).map_err(|_| UNREADABLE)?;
+    header.set_version(if line.version == Version::Http10 { http::Version::HTTP_10 } else { http::Version::HTTP_11 });
     let mut fields = Fields::default();
     while let Some(field) = lines.next_line().map_err(Refusal::malformed)? {
-        fields.add(Field::parse(field).map_err(Refusal::malformed)?)?;
+        let field = Field::parse(field).map_err(Refusal::malformed)?;
+        fields.add(field)?;
+        let value = field.header_value(raw).map_err(Refusal::malformed)?;
+        header.append_header(raw.slice_ref(field.name), value).map_err(|_| UNREADABLE)?;
     }
     let framing = fields.framing(line.version)?;
     fields.check_host(&line).map_err(Refusal::malformed)?;
-    Ok(RequestHead {
+    let head = RequestHead {
         expect_continue: fields.expects_continue && framing.has_body() && line.version == Version::Http11,
         keep_alive: line.version.keeps_alive(fields.connection),
         method: line.method,
         version: line.version,
         framing,
-    })
+    };
+    Ok((head, header))
 }
 
-/// The head `raw`, which [`judge`] let through, in the form that the rest of the proxy reads: target, fields, their case, order and
-/// duplicates as they came. Its parts are slices of `raw`.
-///
-/// `None` for no head that was judged well.
-#[must_use]
-pub fn header(raw: &Bytes) -> Option<RequestHeader> {
-    let mut lines = Lines::new(raw.strip_prefix(b"\r\n").unwrap_or(raw));
-    let mut line = lines.next_line().ok()??.split(|&byte| byte == b' ');
-    let (method, target, version) = (line.next()?, line.next()?, line.next()?);
-    let mut header = RequestHeader::build(method, target, Some(USUAL_FIELDS)).ok()?;
-    header.set_version(if version == b"HTTP/1.0" { http::Version::HTTP_10 } else { http::Version::HTTP_11 });
-    while let Some((name, value)) = lines.next_field(raw).ok()? {
-        header.append_header(name, value).ok()?;
-    }
-    Some(header)
-}
+/// Never the case: what is read was judged.
+const UNREADABLE: Refusal = Refusal::malformed("it cannot be read");
 
 /// What the field lines say that matters before routing.
 #[derive(Default)]

@@ -3,14 +3,17 @@
 //! As strict as for requests wherever two readers could see two bodies, since the connection is shared by many clients: a response
 //! whose end is uncertain becomes a 502 and its connection is closed. It never repairs. RFC 9112 sections 4 and 6, RFC 9110 section 8.6.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use memchr::memchr_iter;
 use pingora::http::ResponseHeader;
 
 use super::Version;
 use super::grammar::{
-    CONTROL_BYTE, ConnectionOptions, Field, Lines, MAX_FIELD_NAME, Reason, USUAL_FIELDS, content_length, is_forbidden_control,
+    CONTROL_BYTE, ConnectionOptions, Field, Lines, MAX_FIELD_NAME, Reason, USUAL_FIELDS, content_length, is_forbidden_control, list,
 };
+use super::hop_by_hop::{is_hop_by_hop, names_fields};
 
 /// Most field lines that may pass: what the parsers behind us take.
 pub const MAX_FIELDS: usize = 256;
@@ -30,6 +33,9 @@ pub struct ResponseHead {
     pub framing: ResponseFraming,
     /// The connection may serve another request after the body. Never true where the body ends with the connection.
     pub keep_alive: bool,
+    /// How long the upstream keeps the connection then, where it says so: `timeout` of `Keep-Alive`, in whole seconds (RFC 2068 section
+    /// 19.7.1.1, which servers still follow).
+    pub promised: Option<Duration>,
 }
 
 /// How a response body is delimited (RFC 9112 section 6.3).
@@ -45,24 +51,50 @@ pub enum ResponseFraming {
     CloseDelimited,
 }
 
-/// Judges `head`, which reaches exactly to the end of its blank line, as the answer to a request with `method`.
+/// Judges the head `raw`, which reaches exactly to the end of its blank line, as the answer to a request with `method`, and gives it in
+/// the form that the rest of the proxy reads: reason phrase, fields, their case, order and duplicates as they came. Its parts are slices
+/// of `raw`.
+///
+/// What belongs to the connection alone is left out, so that [`super::response::strip_hop_by_hop`] finds nothing to do, which costs less
+/// than a tenth of doing it; but a `Connection` that names other fields stays for that, and everything of a 101 stays.
 ///
 /// # Errors
 /// What is wrong, in plain words without any byte of the upstream's. The client gets a 502.
-pub fn judge(head: &[u8], method: &http::Method) -> Result<ResponseHead, &'static str> {
-    let mut lines = Lines::new(head);
-    let (version, status) = status_line(lines.next_line()?.ok_or("there is no status line")?)?;
+pub fn read(raw: &Bytes, method: &http::Method) -> Result<(ResponseHead, ResponseHeader), &'static str> {
+    let mut lines = Lines::new(raw);
+    let (version, status, phrase) = status_line(lines.next_line()?.ok_or("there is no status line")?)?;
+    let mut header = ResponseHeader::build(status, Some(USUAL_FIELDS)).map_err(|_| UNREADABLE)?;
+    header.set_version(if version == Version::Http10 { http::Version::HTTP_10 } else { http::Version::HTTP_11 });
+    // What is no UTF-8 nobody reads: the status says it all.
+    header.set_reason_phrase(phrase.and_then(|phrase| std::str::from_utf8(phrase).ok())).map_err(|_| UNREADABLE)?;
     let mut fields = Fields::default();
-    while let Some(field) = lines.next_line()? {
-        fields.add(Field::parse(field)?)?;
+    while let Some(line) = lines.next_line()? {
+        let field = Field::parse(line)?;
+        fields.add(field)?;
+        let ends_here = is_hop_by_hop(field.name) && !(field.is("connection") && names_fields(field.value));
+        if status == 101 || !ends_here {
+            let value = field.header_value(raw)?;
+            header.append_header(raw.slice_ref(field.name), value).map_err(|_| UNREADABLE)?;
+        }
     }
     let framing = fields.framing(version, status, method)?;
     let keep_alive = framing != ResponseFraming::CloseDelimited && version.keeps_alive(fields.connection);
-    Ok(ResponseHead { version, status, framing, keep_alive })
+    Ok((ResponseHead { version, status, framing, keep_alive, promised: fields.promised }, header))
+}
+
+/// Never the case: what is read was judged.
+const UNREADABLE: Reason = "it cannot be read";
+
+/// `timeout` of a `Keep-Alive` field.
+fn keep_alive_timeout(value: &[u8]) -> Option<Duration> {
+    let (_, seconds) = list(value)
+        .filter_map(|part| std::str::from_utf8(part).ok()?.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// Where the head at the start of `read` ends, of which the first `searched` bytes were searched before: at its first empty line, also
-/// one that ends with a bare LF, which [`judge`] then refuses. Whatever `read` does not begin like HTTP/1 ends at once.
+/// one that ends with a bare LF, which [`read`] then refuses. Whatever `read` does not begin like HTTP/1 ends at once.
 ///
 /// # Errors
 /// Where to search on once there is more.
@@ -85,24 +117,6 @@ pub fn end(read: &[u8], searched: usize) -> Result<usize, usize> {
 /// How every head begins.
 const BEGIN: &[u8] = b"HTTP/1.";
 
-/// The head `raw`, which [`judge`] let through as `head`, in the form that the rest of the proxy reads: reason phrase, fields, their
-/// case, order and duplicates as they came. Its parts are slices of `raw`.
-///
-/// `None` for no head that was judged well.
-#[must_use]
-pub fn header(raw: &Bytes, head: &ResponseHead) -> Option<ResponseHeader> {
-    let mut lines = Lines::new(raw);
-    let phrase = lines.next_line().ok()??.get("HTTP/1.1 200 ".len()..);
-    let mut header = ResponseHeader::build(head.status, Some(USUAL_FIELDS)).ok()?;
-    header.set_version(if head.version == Version::Http10 { http::Version::HTTP_10 } else { http::Version::HTTP_11 });
-    // What is no UTF-8 nobody reads: the status says it all.
-    header.set_reason_phrase(phrase.and_then(|phrase| std::str::from_utf8(phrase).ok())).ok()?;
-    while let Some((name, value)) = lines.next_field(raw).ok()? {
-        header.append_header(name, value).ok()?;
-    }
-    Some(header)
-}
-
 /// Writes `header` as it goes over HTTP/1.1, but for the empty line behind its fields.
 pub fn write(header: &ResponseHeader, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
@@ -113,8 +127,8 @@ pub fn write(header: &ResponseHeader, out: &mut Vec<u8>) {
     header.header_to_h1_wire(out);
 }
 
-/// RFC 9112 section 4. The reason phrase may be absent together with its space, as many servers write it.
-fn status_line(line: &[u8]) -> Result<(Version, u16), Reason> {
+/// RFC 9112 section 4: version, status, reason phrase. That may be absent together with its space, as many servers write it.
+fn status_line(line: &[u8]) -> Result<(Version, u16, Option<&[u8]>), Reason> {
     let (version, rest) = line.split_at_checked(8).ok_or("the status line is too short")?;
     let version = Version::parse(version).ok_or("the version is neither HTTP/1.0 nor HTTP/1.1")?;
     let [b' ', digits @ ..] = rest else { return Err("no single space after the version") };
@@ -129,7 +143,7 @@ fn status_line(line: &[u8]) -> Result<(Version, u16), Reason> {
     if phrase.iter().any(|&byte| is_forbidden_control(byte)) {
         return Err(CONTROL_BYTE);
     }
-    Ok((version, status))
+    Ok((version, status, phrase.get(1..)))
 }
 
 /// What the field lines say that matters for the body's end.
@@ -139,6 +153,7 @@ struct Fields<'a> {
     content_length: Option<u64>,
     transfer_encoding: Option<&'a [u8]>,
     connection: ConnectionOptions,
+    promised: Option<Duration>,
 }
 
 impl<'a> Fields<'a> {
@@ -159,6 +174,8 @@ impl<'a> Fields<'a> {
             }
         } else if field.is("connection") {
             self.connection.add(field.value);
+        } else if field.is("keep-alive") {
+            self.promised = self.promised.or_else(|| keep_alive_timeout(field.value));
         }
         Ok(())
     }
@@ -196,4 +213,4 @@ impl<'a> Fields<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

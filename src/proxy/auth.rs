@@ -16,7 +16,6 @@ use super::carrier::{connect, send_head};
 use super::door::After;
 use super::downstream::Downstream;
 use super::exchange::Exchange;
-use super::forward::keep_alive_timeout;
 use super::record::{Client, Outcome, Peer, RequestRecord};
 use super::reject;
 use super::server_response::{Head, ServerResponse};
@@ -225,6 +224,6 @@ async fn finish(mut response: ServerResponse, head: &Head, upstream: &Upstream, 
         response.trailers(LEFTOVER).await
     };
     if matches!(tokio::time::timeout(LEFTOVER, leftover).await, Ok(Ok(_))) && head.judged.keep_alive {
-        response.release(upstream, server, keep_alive_timeout(&head.header));
+        response.release(upstream, server, head.judged.promised);
     }
 }

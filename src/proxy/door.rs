@@ -16,7 +16,7 @@ use super::tls_door::NoTls;
 use super::upload::Upload;
 use super::{http2_door, reject, tls_door};
 use crate::clock;
-use crate::message::request_head::{self, RequestHead};
+use crate::message::request_head;
 use crate::message::{HeadEnd, HeadScanner, Refusal, tls_hello};
 use crate::telemetry::SilentBefore;
 use crate::telemetry::TlsHandshake;
@@ -129,8 +129,8 @@ impl Door {
         let mut first_wait = self.settings.request_head;
         let mut is_first = true;
         loop {
-            let (head, head_bytes) = match self.read_head(&mut socket, &mut ahead, first_wait).await {
-                Ok(head) => head,
+            let head_bytes = match self.read_head(&mut socket, &mut ahead, first_wait).await {
+                Ok(head_bytes) => head_bytes,
                 Err(NoRequest::Quiet) => {
                     Box::pin(farewell(socket)).await;
                     return None;
@@ -154,7 +154,7 @@ impl Door {
             };
             is_first = false;
             // A task that waits for a request keeps no room for one.
-            match Box::pin(self.request(socket, ahead, head, head_bytes, client)).await {
+            match Box::pin(self.request(socket, ahead, head_bytes, client)).await {
                 After::Next(next_socket, next_ahead, same_client) => {
                     (socket, ahead, client) = (next_socket, next_ahead.into(), same_client);
                     first_wait = self.settings.keep_alive;
@@ -169,13 +169,15 @@ impl Door {
     }
 
     /// Serves the request whose head is the first `head_bytes` of `ahead`.
-    async fn request(&self, socket: Socket, ahead: Vec<u8>, head: RequestHead, head_bytes: usize, client: Arc<Client>) -> After {
+    async fn request(&self, socket: Socket, ahead: Vec<u8>, head_bytes: usize, client: Arc<Client>) -> After {
         let mut ahead = Bytes::from(ahead);
         let raw = ahead.split_to(head_bytes);
-        // What the door lets through can be read: a property test of `message` holds the two together.
-        let Some(header) = request_head::header(&raw) else {
-            tracing::warn!(client = %client.address, "a request head that we judged clean cannot be read");
-            return After::Gone;
+        let (head, header) = match request_head::read(&raw) {
+            Ok(judged) => judged,
+            Err(refusal) => {
+                Box::pin(self.refuse(socket, refusal, &raw, &client)).await;
+                return After::Gone;
+            }
         };
         let socket = Arc::new(socket);
         let down = Downstream::http1(header, head.version, Arc::clone(&socket));
@@ -184,13 +186,8 @@ impl Door {
         self.app.handle(down, upload, head, client).await
     }
 
-    /// Reads and judges the next head, and says how long it is. It stays in `ahead`, with whatever came after it.
-    async fn read_head(
-        &self,
-        socket: &mut Socket,
-        ahead: &mut Vec<u8>,
-        first_wait: Duration,
-    ) -> Result<(RequestHead, usize), NoRequest> {
+    /// Reads the next head, and says how long it is. It stays in `ahead`, with whatever came after it.
+    async fn read_head(&self, socket: &mut Socket, ahead: &mut Vec<u8>, first_wait: Duration) -> Result<usize, NoRequest> {
         if ahead.is_empty() {
             // Without a buffer until there is something: idle connections are many.
             let first = std::future::poll_fn(|cx| socket.poll_fill_shared(cx, ahead, HEAD_READ));
@@ -220,9 +217,7 @@ impl Door {
                 return Err(NoRequest::Refused(HTTP_ONLY));
             }
             match scanner.scan(ahead) {
-                HeadEnd::Complete(end) if end <= self.settings.request_head_bytes => {
-                    return request_head::judge(&ahead[..end]).map(|head| (head, end)).map_err(NoRequest::Refused);
-                }
+                HeadEnd::Complete(end) if end <= self.settings.request_head_bytes => return Ok(end),
                 HeadEnd::Complete(_) => return Err(NoRequest::Refused(TOO_LARGE)),
                 HeadEnd::Refused(refusal) => return Err(NoRequest::Refused(refusal)),
                 HeadEnd::Partial if ahead.len() >= self.settings.request_head_bytes => return Err(NoRequest::Refused(TOO_LARGE)),

@@ -2,10 +2,8 @@
 //! what broke off is never made to look whole (section 8). The request's body goes its way meanwhile.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use h2::Reason;
-use pingora::http::ResponseHeader;
 
 use super::app::leave;
 use super::ask::{Answered, TOO_LARGE};
@@ -32,7 +30,6 @@ impl Exchange<'_> {
             return Box::pin(self.unanswered(down, upload, client, record, 502, reason)).await;
         }
         record.status(header.status.as_u16());
-        let promised = keep_alive_timeout(&header);
         response::strip_hop_by_hop(&mut header);
         if let Some(pin) = pin {
             // The value was built to be one.
@@ -78,7 +75,7 @@ impl Exchange<'_> {
         self.finish_upload(&mut upload).await;
         if upload.is_complete() && head.keep_alive {
             upload.let_go();
-            response.release(&self.context.upstream, busy.server(), promised);
+            response.release(&self.context.upstream, busy.server(), head.promised);
         }
         leave(down, upload, client)
     }
@@ -152,12 +149,4 @@ impl Exchange<'_> {
             Ok(Err(_)) | Err(_) => Outcome::ClientGone,
         }
     }
-}
-
-/// `timeout` of the server's `Keep-Alive`: it closes an idle connection then.
-pub(super) fn keep_alive_timeout(header: &ResponseHeader) -> Option<Duration> {
-    let value = header.headers.get("keep-alive")?.to_str().ok()?;
-    let (_, seconds) =
-        value.split(',').filter_map(|part| part.split_once('=')).find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))?;
-    seconds.trim().parse().ok().map(Duration::from_secs)
 }

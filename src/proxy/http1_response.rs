@@ -74,8 +74,7 @@ impl Http1Response {
                 Err(error) => return Err(self.lost(&error)),
             }
         };
-        let judged = response_head::judge(&raw, method).map_err(malformed)?;
-        let header = response_head::header(&raw, &judged).ok_or_else(|| malformed("it cannot be read"))?;
+        let (judged, header) = response_head::read(&raw, method).map_err(malformed)?;
         if judged.status < 200 && judged.status != 101 {
             // The next head may be here already.
             self.read = std::mem::take(&mut self.ahead).into();

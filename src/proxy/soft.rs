@@ -11,7 +11,6 @@ use super::ask::Answered;
 use super::door::After;
 use super::downstream::{Body, Downstream, Gone};
 use super::exchange::Exchange;
-use super::forward::keep_alive_timeout;
 use super::record::{Client, Outcome, RequestRecord};
 use super::stream::jitter;
 use super::upload::Upload;
@@ -83,7 +82,7 @@ impl Exchange<'_> {
 
     /// Reads what nobody gets and gives the connection back.
     async fn discard(&self, answered: Answered) {
-        let Answered { mut response, header, head, busy, .. } = answered;
+        let Answered { mut response, head, busy, .. } = answered;
         let is_endless = head.framing == ResponseFraming::CloseDelimited;
         if is_endless || !head.keep_alive || response.begin_body(head.framing).is_err() {
             return;
@@ -92,7 +91,7 @@ impl Exchange<'_> {
         while read <= DISCARDED {
             match response.read(DISCARDED_WITHIN).await {
                 Ok(Some(data)) => read += data.len(),
-                Ok(None) => return response.release(&self.context.upstream, busy.server(), keep_alive_timeout(&header)),
+                Ok(None) => return response.release(&self.context.upstream, busy.server(), head.promised),
                 Err(_) => return,
             }
         }

@@ -129,7 +129,7 @@ proptest! {
             RequestFraming::Chunked => Some("chunked".to_owned()),
         };
         prop_assert_eq!(strict.framing(), Ok(framing), "{}", raw.escape_ascii());
-        let judged = request_head::judge(&raw).unwrap();
+        let judged = request_head::tests::judge(&raw).unwrap();
         prop_assert_eq!(judged.framing, head.framing, "{}", raw.escape_ascii());
         prop_assert_eq!(&judged.method, &parts.method);
         prop_assert!(judged.keep_alive && !judged.expect_continue);

@@ -343,7 +343,7 @@ fn each_status_and_method_has_the_framing_of_the_standard() {
         let (header, head) = response(answer(status, fields), &method, end_of_stream).unwrap();
         assert_eq!(
             head,
-            super::ResponseHead { version: Version::Http2, status, framing: expected, keep_alive: true },
+            super::ResponseHead { version: Version::Http2, status, framing: expected, keep_alive: true, promised: None },
             "{status} {method} {fields:?}"
         );
         assert_eq!((header.status.as_u16(), header.version), (status, http::Version::HTTP_2));

@@ -111,7 +111,7 @@ proptest! {
 
     #[test]
     fn what_a_server_gets_is_read_in_one_way_and_has_every_field(raw in head(), policy in policy(), trusted in any::<bool>()) {
-        let Ok(judged) = request_head::judge(&raw) else { return Ok(()) };
+        let Ok(judged) = request_head::tests::judge(&raw) else { return Ok(()) };
         let options = BuildOptions { default_host: DEFAULT_HOST, accept: AcceptCoding::AsAsked };
         let header = strict::request(&raw);
         let mut up = build(&header, judged.framing, options).unwrap();
@@ -159,7 +159,7 @@ proptest! {
         forwarded::apply(&mut up, policy, &hop).unwrap();
         for sent in [sent, strict::to_server(&up)] {
             let strict = strict::parse(&sent).unwrap();
-            let again = request_head::judge(&sent).unwrap();
+            let again = request_head::tests::judge(&sent).unwrap();
             prop_assert_eq!((&again.method, again.framing), (&judged.method, judged.framing));
             prop_assert!(again.keep_alive && !again.expect_continue);
             let mut slots = [httparse::EMPTY_HEADER; 32];
@@ -188,6 +188,6 @@ proptest! {
 fn the_heads_of_the_property_pass_often_enough() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let passed = (0..400).filter(|_| request_head::judge(&head().new_tree(&mut runner).unwrap().current()).is_ok()).count();
+    let passed = (0..400).filter(|_| request_head::tests::judge(&head().new_tree(&mut runner).unwrap().current()).is_ok()).count();
     assert!((200..400).contains(&passed), "{passed} of 400 passed");
 }

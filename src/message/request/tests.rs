@@ -11,7 +11,7 @@ const OPTIONS: BuildOptions<'static> = BuildOptions { default_host: "127.0.0.1:3
 
 /// A head as Pingora would hand it to us, and the framing that was judged.
 fn down(head: &str) -> (RequestHeader, RequestFraming) {
-    let judged = request_head::judge(head.as_bytes()).unwrap();
+    let judged = request_head::tests::judge(head.as_bytes()).unwrap();
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut parsed = httparse::Request::new(&mut fields);
     parsed.parse(head.as_bytes()).unwrap();
@@ -149,7 +149,7 @@ proptest! {
         let head = head.trim_start().trim_end_matches("\r\n").to_owned() + "\r\n" + &extra.iter().map(|field| format!("{field}\r\n")).collect::<String>() + "\r\n";
         let (header, framing) = down(&head);
         let wire = built_with(&head, BuildOptions { accept, ..OPTIONS });
-        let judged = request_head::judge(wire.as_bytes()).unwrap();
+        let judged = request_head::tests::judge(wire.as_bytes()).unwrap();
         prop_assert_eq!(judged.framing, framing);
         prop_assert_eq!(&judged.method, &header.method);
         prop_assert!(judged.keep_alive && !judged.expect_continue);

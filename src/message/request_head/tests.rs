@@ -5,8 +5,13 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::v1::server::HttpSession;
 use proptest::prelude::*;
 
-use super::{MAX_FIELDS, RequestFraming, RequestHead, judge};
+use super::{MAX_FIELDS, Refusal, RequestFraming, RequestHead, read};
 use crate::message::{HeadEnd, HeadScanner, Version};
+
+/// The verdict on `head`.
+pub(in crate::message) fn judge(head: &[u8]) -> Result<RequestHead, Refusal> {
+    read(&Bytes::copy_from_slice(head)).map(|(head, _)| head)
+}
 
 /// Heads that pass, one for each liberty that a client may take.
 pub(in crate::message) const ACCEPTED: [&str; 26] = [
@@ -299,7 +304,7 @@ fn is_read_one_way(head: &[u8]) {
     }
 
     // So does what the rest of the proxy is given.
-    let ours = super::header(&Bytes::copy_from_slice(head)).unwrap();
+    let (_, ours) = read(&Bytes::copy_from_slice(head)).unwrap();
     assert_eq!((&ours.method, ours.raw_path(), ours.version), (&header.method, header.raw_path(), header.version));
     let spelled = |header: &RequestHeader| -> Vec<(Vec<u8>, Vec<u8>)> {
         header.case_header_iter().map(|(name, value)| (name.as_slice().to_vec(), value.as_bytes().to_vec())).collect()

@@ -113,7 +113,7 @@ fn assert_is_read_in_one_way(header: &ResponseHeader, framing: ResponseFraming, 
     assert!(options.iter().all(|option| [&b"keep-alive"[..], b"close"].contains(option)), "{shown}");
 
     // The other two readers agree.
-    let again = response_head::judge(&sent, method).unwrap();
+    let again = response_head::tests::judge(&sent, method).unwrap();
     assert_eq!((again.version, again.status), (Version::Http11, header.status.as_u16()), "{shown}");
     let same = match framing {
         ResponseFraming::CloseDelimited => ResponseFraming::Chunked,
@@ -140,7 +140,7 @@ proptest! {
     #[test]
     fn what_a_client_gets_of_http_1_is_read_in_one_way_and_has_every_field(raw in head(), is_head in any::<bool>()) {
         let method = if is_head { Method::HEAD } else { Method::GET };
-        let Ok(judged) = response_head::judge(&raw, &method) else { return Ok(()) };
+        let Ok(judged) = response_head::tests::judge(&raw, &method) else { return Ok(()) };
         let Some(mut header) = strict::response(&raw, method.as_str()) else { return Ok(()) };
         strip_hop_by_hop(&mut header);
         assert_is_read_in_one_way(&header, judged.framing, &method, &expected(&fields_of(&raw)));
@@ -175,7 +175,7 @@ proptest! {
 fn the_heads_of_the_property_pass_often_enough() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let passes = |raw: Vec<u8>| response_head::judge(&raw, &Method::GET).is_ok() && strict::response(&raw, "GET").is_some();
+    let passes = |raw: Vec<u8>| response_head::tests::judge(&raw, &Method::GET).is_ok() && strict::response(&raw, "GET").is_some();
     let passed = (0..400).filter(|_| passes(head().new_tree(&mut runner).unwrap().current())).count();
     assert!((200..400).contains(&passed), "{passed} of 400 passed");
 }

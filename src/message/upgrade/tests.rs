@@ -22,7 +22,7 @@ fn names(allowed: &[&str]) -> Vec<Box<str>> {
 
 /// A request as it is after the door: its head, and what was judged.
 fn came(head: &str) -> (RequestHeader, request_head::RequestHead) {
-    let judged = request_head::judge(head.as_bytes()).unwrap();
+    let judged = request_head::tests::judge(head.as_bytes()).unwrap();
     let mut slots = [httparse::EMPTY_HEADER; 32];
     let mut parsed = httparse::Request::new(&mut slots);
     parsed.parse(head.as_bytes()).unwrap();
@@ -194,7 +194,7 @@ proptest! {
     ) {
         let head = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\nUpgrade: {upgrade}\r\nUpgrade: {more}\r\n\r\n");
         let fields = sent(&head, &["h2c", "irc", "websocket"]);
-        let judged = request_head::judge(format!("GET / HTTP/1.1\r\n{fields}\r\n").as_bytes()).unwrap();
+        let judged = request_head::tests::judge(format!("GET / HTTP/1.1\r\n{fields}\r\n").as_bytes()).unwrap();
         prop_assert!(judged.keep_alive);
         let asked_for = fields.strip_prefix("Host: a\r\n").unwrap();
         if !asked_for.is_empty() {
