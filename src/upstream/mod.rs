@@ -85,7 +85,7 @@ impl Upstream {
         let upstream = Self {
             roster: RwLock::new(Roster::new(&spec, tls)),
             balancer: Balancer::new(spec.balance.clone()),
-            pool: Pool::new(spec.keep_alive),
+            pool: Pool { keep_alive: spec.keep_alive },
             lookup,
             unsettled: watch::Sender::new(0),
             changes: watch::Sender::new(0),
@@ -119,8 +119,11 @@ impl Upstream {
         if let Some(health) = self.spec.health.clone() {
             tasks.spawn(health::check_all(Arc::clone(&self), health, self.changes.subscribe()));
         }
-        // The tasks run for ever, and end when they are dropped.
-        stop.await;
+        // They run for ever, and end when they are dropped.
+        tokio::select! {
+            _ = stop => {}
+            () = self.pool.sweep(|| self.servers()) => {}
+        }
     }
 
     /// Resolves once every name was looked up at least once, whether it has an address or not. Only [`Upstream::run`] gets there.
@@ -141,13 +144,10 @@ impl Upstream {
     /// # Errors
     /// [`ConnectError`]; it is counted against the server already, unless this process was to blame.
     pub async fn connect(&self, server: &Server, timeout: Duration) -> Result<Connection, ConnectError> {
-        let connection = async {
-            match self.pool.reuse(server).await {
-                Some(connection) => Ok(connection),
-                None => self.pool.fresh(server).await,
-            }
-        };
-        self.judged(server, tokio::time::timeout(timeout, connection).await.unwrap_or(Err(ConnectError::TimedOut)))
+        match self.pool.reuse(server) {
+            Some(connection) => Ok(connection),
+            None => self.connect_fresh(server, timeout).await,
+        }
     }
 
     /// A fresh connection to `server`, within `timeout`.

@@ -1,37 +1,31 @@
-//! Connections to the servers: pooled ones from Pingora's pool, fresh ones from the operating system.
+//! Connections to the servers: idle ones from a server's list (`idle.rs`), fresh ones from the operating system.
 //!
-//! The pool and its checks (closed meanwhile, unexpected bytes) are Pingora's. The connect is ours, so that the socket inside stays of a
-//! type that the relay can take out again. Only a connection whose response was read to its end may come back (RFC 9112 section 9.3).
+//! Only a connection whose response was read to its end may come back (RFC 9112 section 9.3).
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pingora::connectors::{ConnectorOptions, TransportConnector};
-use pingora::protocols::l4::socket::SocketAddr;
-use pingora::upstreams::peer::Peer as PoolPeer;
 use socket2::SockRef;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::idle::Idle;
 use super::server::{Peer, Server, Target, Verified};
+use crate::clock;
 use crate::tls::alpn;
 use crate::transport::{self, Socket, Tls};
 
-/// Idle connections kept over all servers of an upstream.
-const POOL_SIZE: usize = 1024;
 /// A server that says how long it keeps a connection is believed but for this: a request may be under way when it closes.
 const MARGIN: Duration = Duration::from_secs(1);
+/// How long a connection that its server closed may lie here.
+const SWEEP: Duration = Duration::from_secs(1);
 
-/// The idle connections of one upstream.
+/// How connections to the servers of one upstream are had and kept.
+#[derive(Debug)]
 pub(super) struct Pool {
-    connector: TransportConnector,
-    /// How long one is kept; `None` for not at all.
-    keep_alive: Option<Duration>,
+    /// How long an idle one is kept; `None` for not at all.
+    pub(super) keep_alive: Option<Duration>,
 }
 
 /// A connection, ready for a request.
@@ -69,25 +63,25 @@ impl fmt::Display for ConnectError {
 
 impl std::error::Error for ConnectError {}
 
-impl fmt::Debug for Pool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("keep_alive", &self.keep_alive).finish_non_exhaustive()
-    }
-}
-
 impl Pool {
-    /// Holds nothing yet.
-    pub(super) fn new(keep_alive: Option<Duration>) -> Self {
-        Self { connector: TransportConnector::new(Some(ConnectorOptions::new(POOL_SIZE))), keep_alive }
+    /// An idle connection to `server`, still open as far as can be seen.
+    pub(super) fn reuse(&self, server: &Server) -> Option<Connection> {
+        self.keep_alive?;
+        let socket = server.idle.take(clock::now())?;
+        server.tally.reused.fetch_add(1, Ordering::Relaxed);
+        Some(Connection { socket, reused: true })
     }
 
-    /// An idle connection to `server`, still open as far as can be seen.
-    pub(super) async fn reuse(&self, server: &Server) -> Option<Connection> {
-        self.keep_alive?;
-        let stream = self.connector.reused_stream(&server.pool_key).await?;
-        let idle: Box<Idle> = stream.into_any().downcast().ok()?;
-        server.tally.reused.fetch_add(1, Ordering::Relaxed);
-        Some(Connection { socket: idle.into_socket(), reused: true })
+    /// Closes what nobody can use any more, once a second. Does not return.
+    pub(super) async fn sweep(&self, servers: impl Fn() -> Vec<Arc<Server>>) {
+        if self.keep_alive.is_none() {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let now = clock::now();
+            servers().iter().for_each(|server| server.idle.sweep(now));
+        }
     }
 
     /// A connection that nobody used yet.
@@ -104,8 +98,7 @@ impl Pool {
         if keep_alive.is_zero() {
             return;
         }
-        let idle = Idle::new(socket, Arc::clone(&server.tally));
-        self.connector.release_stream(Box::new(idle), server.pool_key.reuse_hash(), Some(keep_alive));
+        server.idle.put(socket, clock::now() + keep_alive);
     }
 }
 
@@ -154,52 +147,4 @@ fn prepared(socket: TcpStream, server: &Target) -> Socket {
         tracing::debug!(%server, %error, "a socket option was refused");
     }
     Socket::Tcp(socket)
-}
-
-/// The place of a server in the pool: a number of its own.
-///
-/// Pingora's own peers are found by a hash of their address, and checked against the peer's name of the socket. For a unix socket that
-/// is the path by which the server bound it, which need not be the one that we connect to (a link, a mount, a relative path): such
-/// connections would never be reused.
-#[derive(Debug, Clone)]
-pub(super) struct PoolKey(u64);
-
-/// What a pool key says of its address. Nobody asks: connects do not go through Pingora.
-static NOWHERE: SocketAddr = SocketAddr::Inet(std::net::SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
-
-impl PoolKey {
-    /// One that no other server has.
-    pub(super) fn unique() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-impl fmt::Display for PoolKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "server {}", self.0)
-    }
-}
-
-impl PoolPeer for PoolKey {
-    fn address(&self) -> &SocketAddr {
-        &NOWHERE
-    }
-
-    fn tls(&self) -> bool {
-        false
-    }
-
-    fn sni(&self) -> &str {
-        ""
-    }
-
-    fn reuse_hash(&self) -> u64 {
-        self.0
-    }
-
-    /// The hash is one server's and nobody else's: asking the system for the peer's name would be one more call for each request.
-    fn matches_fd<V: AsRawFd>(&self, _: V) -> bool {
-        true
-    }
 }

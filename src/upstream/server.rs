@@ -13,7 +13,7 @@ use rustls::pki_types::ServerName;
 use super::balance;
 use super::ejection::Ejection;
 use super::http2::Connections;
-use super::pool::PoolKey;
+use super::idle::IdleList;
 use super::snapshot::ServerSnapshot;
 use super::spec::EjectionSpec;
 use crate::tls::ClientTls;
@@ -58,7 +58,8 @@ pub struct Server {
     host: Arc<str>,
     /// The address as a number that is the same in every process.
     identity: u64,
-    pub(super) pool_key: PoolKey,
+    /// Its idle connections when it speaks HTTP/1.
+    pub(super) idle: IdleList,
     /// Its connections when it speaks HTTP/2.
     pub(super) http2: Connections,
     /// What its health checks say; up until they say otherwise.
@@ -92,7 +93,7 @@ impl Server {
             host,
             identity: balance::stable_hash(address.as_bytes()),
             address,
-            pool_key: PoolKey::unique(),
+            idle: IdleList::new(Arc::clone(&tally)),
             http2: Connections::new(Arc::clone(&tally)),
             up: AtomicBool::new(true),
             ejection: Ejection::new(ejection),

@@ -24,6 +24,12 @@ fn idle(upstream: &Upstream) -> usize {
     upstream.snapshot(clock::now())[0].idle
 }
 
+/// How many are left of those that can be used.
+fn swept(upstream: &Upstream) -> usize {
+    only(upstream).idle.sweep(clock::now());
+    idle(upstream)
+}
+
 /// A server that sends back what it gets.
 async fn echo() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -103,6 +109,49 @@ async fn connections_of_two_servers_never_mix() {
 }
 
 #[tokio::test]
+async fn a_connection_on_which_something_came_unasked_is_not_reused() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = upstream(&[&listener.local_addr().unwrap().to_string()]);
+    let server = only(&upstream);
+    for unasked in [&b"HTTP/1.1 408 Request Timeout\r\n\r\n"[..], b""] {
+        let connection = connect(&upstream, &server).await;
+        let (mut accepted, _) = listener.accept().await.unwrap();
+        accepted.write_all(unasked).await.unwrap();
+        accepted.shutdown().await.unwrap();
+        // The system has it: what the list does about it is no question of time.
+        let Socket::Tcp(socket) = &connection.socket else { panic!("it is TCP") };
+        socket.readable().await.unwrap();
+        upstream.release(connection.socket, &server, None);
+        assert_eq!(idle(&upstream), 1);
+        assert!(!connect(&upstream, &server).await.reused);
+        listener.accept().await.unwrap();
+        assert_eq!(idle(&upstream), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_connection_that_came_last_goes_first_and_of_too_many_the_oldest_is_closed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = upstream(&[&listener.local_addr().unwrap().to_string()]);
+    let server = only(&upstream);
+    let mut accepted = Vec::new();
+    for _ in 0..5 {
+        let connection = upstream.connect_fresh(&server, DEADLINE).await.expect("it listens");
+        accepted.push(listener.accept().await.unwrap().0);
+        upstream.release(connection.socket, &server, None);
+    }
+    assert_eq!(idle(&upstream), 4);
+    assert_eq!(accepted[0].read(&mut [0]).await.unwrap(), 0, "it is the oldest");
+    for server_side in accepted.drain(1..).rev() {
+        let mut connection = connect(&upstream, &server).await;
+        assert!(connection.reused);
+        drop(server_side);
+        assert_eq!(connection.socket.read(&mut [0]).await.unwrap(), 0, "it is the youngest");
+    }
+    assert_eq!(idle(&upstream), 0);
+}
+
+#[tokio::test]
 async fn without_keep_alive_nothing_is_pooled() {
     let upstream = kept(&[&echo().await], None);
     let server = only(&upstream);
@@ -118,8 +167,10 @@ async fn an_idle_connection_goes_after_keep_alive() {
     let server = only(&upstream);
     let connection = connect(&upstream, &server).await;
     upstream.release(connection.socket, &server, None);
-    eventually("the pool is empty", || idle(&upstream) == 0).await;
+    let run = tokio::spawn(Arc::clone(&upstream).run(std::future::pending::<()>()));
+    eventually("it was closed", || idle(&upstream) == 0).await;
     assert!(!connect(&upstream, &server).await.reused);
+    run.abort();
 }
 
 #[tokio::test]
@@ -134,7 +185,7 @@ async fn a_server_that_promises_less_is_believed_less_a_second() {
     assert_eq!(idle(&upstream), 0, "a second less a second is nothing");
     release(1_020).await;
     assert_eq!(idle(&upstream), 1);
-    eventually("20 ms are over", || idle(&upstream) == 0).await;
+    eventually("20 ms are over", || swept(&upstream) == 0).await;
     release(3_600_000).await;
     assert!(connect(&upstream, &server).await.reused);
 }
@@ -148,7 +199,7 @@ async fn a_connection_that_the_server_closed_is_not_reused() {
     let (accepted, _) = listener.accept().await.unwrap();
     upstream.release(connection.socket, &server, None);
     drop(accepted);
-    eventually("the pool noticed", || idle(&upstream) == 0).await;
+    eventually("it is seen", || swept(&upstream) == 0).await;
     assert!(!connect(&upstream, &server).await.reused);
 }
 
