@@ -40,6 +40,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod drain;
+pub mod ip_text;
 pub mod message;
 pub mod proxy;
 pub mod route;

@@ -29,7 +29,8 @@ const TABLE: &[Row] = &[
     Row { module: "sse", may: "", why: "the wire format knows the standard, not HTTP and not us" },
     Row { module: "clock", may: "", why: "everybody may lean on it, so it leans on nobody" },
     Row { module: "tls", may: "", why: "certificates and keys are files and values; who connects is not their business" },
-    Row { module: "message", may: "", why: "HTTP heads are judged and rebuilt as plain values" },
+    Row { module: "ip_text", may: "", why: "everybody writes addresses, so it leans on nobody" },
+    Row { module: "message", may: "ip_text", why: "HTTP heads are judged and rebuilt as plain values" },
     Row { module: "admission", may: "", why: "counting needs nobody" },
     Row {
         module: "affinity",
@@ -57,7 +58,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "telemetry",
-        may: "clock stream::EndReason stream::StreamKind message::soft::SoftStatus admission drain",
+        may: "clock ip_text stream::EndReason stream::StreamKind message::soft::SoftStatus admission drain",
         why: "it stamps times and takes its labels from enums; it must not reach into what it observes",
     },
     Row {

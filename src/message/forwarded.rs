@@ -4,7 +4,6 @@
 //! policy, `off` too: all `X-Forwarded*` fields, `Forwarded` and `X-Real-IP`. The same names with underscores go always, since CGI and
 //! WSGI give applications both under one name. What a trusted peer sent stays and is continued.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use http::HeaderValue;
@@ -13,6 +12,10 @@ use pingora::http::RequestHeader;
 
 use super::edit::{Edit, rewrite};
 use super::grammar::{is_token, reads_as, trim};
+use crate::ip_text;
+
+/// Room for one address of IPv6, or two of IPv4.
+const USUAL_LIST: usize = 40;
 
 const FOR: &str = "X-Forwarded-For";
 const PROTO: &str = "X-Forwarded-Proto";
@@ -70,7 +73,7 @@ pub fn apply(up: &mut RequestHeader, policy: ForwardedPolicy, hop: &ClientHop<'_
 }
 
 fn x_forwarded(up: &mut RequestHeader, hop: &ClientHop<'_>) -> Result<()> {
-    let list = continued(up, FOR, hop, |text, address| text.extend_from_slice(address.to_string().as_bytes()));
+    let list = continued(up, FOR, hop, |text, address| ip_text::push(address, text));
     up.insert_header(FOR, list)?;
     up.insert_header(PROTO, HeaderValue::from_static(scheme(hop)))?;
     let is_told = up.headers.get_all(HOST).iter().any(|value| !trim(value.as_bytes()).is_empty());
@@ -82,7 +85,7 @@ fn x_forwarded(up: &mut RequestHeader, hop: &ClientHop<'_>) -> Result<()> {
 
 /// What `up` has of the list `name`, which is a trusted peer's by now, on one line and with one more entry.
 fn continued(up: &RequestHeader, name: &str, hop: &ClientHop<'_>, entry: impl Fn(&mut Vec<u8>, IpAddr)) -> Vec<u8> {
-    let mut list = Vec::new();
+    let mut list = Vec::with_capacity(USUAL_LIST);
     // A line that leaves a quoted string open would swallow what follows it.
     for line in
         up.headers.get_all(name).iter().map(|value| trim(value.as_bytes())).filter(|line| !line.is_empty() && is_closed(line))
@@ -101,13 +104,11 @@ fn continued(up: &RequestHeader, name: &str, hop: &ClientHop<'_>, entry: impl Fn
 
 /// One `forwarded-element` (RFC 7239 section 4). `by` would tell the application nothing that it does not know.
 fn element(text: &mut Vec<u8>, address: IpAddr, hop: &ClientHop<'_>) {
-    let mut node = String::new();
-    // Writing to a string cannot fail. Section 6: an IPv6 address has brackets, and brackets have quotes.
-    let _ = match address {
-        IpAddr::V4(address) => write!(node, "for={address}"),
-        IpAddr::V6(address) => write!(node, "for=\"[{address}]\""),
-    };
-    text.extend_from_slice(node.as_bytes());
+    // Section 6: an IPv6 address has brackets, and brackets have quotes.
+    let (before, behind) = if address.is_ipv4() { ("for=", "") } else { ("for=\"[", "]\"") };
+    text.extend_from_slice(before.as_bytes());
+    ip_text::push(address, text);
+    text.extend_from_slice(behind.as_bytes());
     if let Some(host) = hop.host {
         text.extend_from_slice(b";host=");
         token_or_quoted(text, host);

@@ -121,12 +121,19 @@ pub(super) fn edited(header: &ResponseHeader, mut judge: impl FnMut(&[u8], &Head
     copy
 }
 
+/// The value of `Content-Type`; `None` without one, or with several, which two clients may read in two ways.
+#[must_use]
+pub fn media_type(header: &ResponseHeader) -> Option<&[u8]> {
+    let mut types = header.headers.get_all(CONTENT_TYPE).iter();
+    types.next().filter(|_| types.next().is_none()).map(HeaderValue::as_bytes)
+}
+
 /// What the upstream's head says that decides how its body may be treated. Read it before [`prepare_event_stream`] adds ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResponseFacts<'a> {
     /// The status.
     pub status: u16,
-    /// The value of `Content-Type`; `None` without one, or with several, which two clients may read in two ways.
+    /// [`media_type`].
     pub media_type: Option<&'a [u8]>,
     /// What `Content-Encoding` says: unless it is [`Coding::Identity`], the body's bytes are not events yet.
     pub coding: Coding,
@@ -140,10 +147,9 @@ impl<'a> ResponseFacts<'a> {
     /// Reads the facts from the upstream's head.
     #[must_use]
     pub fn of(header: &'a ResponseHeader) -> Self {
-        let mut types = header.headers.get_all(CONTENT_TYPE).iter();
         Self {
             status: header.status.as_u16(),
-            media_type: types.next().filter(|_| types.next().is_none()).map(HeaderValue::as_bytes),
+            media_type: media_type(header),
             coding: Coding::of(&header.headers),
             digested: ["content-digest", "repr-digest"].iter().any(|name| header.headers.contains_key(*name)),
             no_transform: says_no_transform(header),

@@ -11,6 +11,7 @@ use pingora::protocols::http::v1::client::http_req_header_to_wire;
 
 use super::ask::Failure;
 use super::body_sender::BodySender;
+use super::in_time::in_time;
 use super::server_response::{ServerResponse, refused};
 use crate::clock;
 use crate::message::{RequestFraming, http2};
@@ -89,12 +90,10 @@ pub(super) async fn send_head(
 /// Gives all of `data` to the system, each write within `patience`.
 async fn write_whole(socket: &Socket, mut data: BytesMut, patience: Duration) -> io::Result<()> {
     while data.has_remaining() {
-        let written = std::future::poll_fn(|cx| socket.poll_write_shared(cx, &data));
-        match tokio::time::timeout(patience, written).await? {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => data.advance(n),
-            Err(error) => return Err(error),
+        match in_time(patience, |cx| socket.poll_write_shared(cx, &data)).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            n => data.advance(n),
         }
     }
-    tokio::time::timeout(patience, std::future::poll_fn(|cx| socket.poll_flush_shared(cx))).await?
+    in_time(patience, |cx| socket.poll_flush_shared(cx)).await
 }

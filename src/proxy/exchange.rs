@@ -14,7 +14,7 @@ use super::reject;
 use super::upload::Upload;
 use crate::admission::{Permit, Refusal};
 use crate::client_id::{self, ClientKey};
-use crate::message::{RequestFraming, RequestHead, ResponseFacts, ResponseFraming, upgrade};
+use crate::message::{RequestFraming, RequestHead, ResponseFraming, response, upgrade};
 use crate::route::Route;
 use crate::sse;
 use crate::telemetry::StreamCap;
@@ -85,7 +85,7 @@ impl Exchange<'_> {
                     drop(permit);
                     return Box::pin(self.tunnel(down, upload, answered, client, record, protocol)).await;
                 }
-                let is_stream = ResponseFacts::of(&answered.header).media_type.is_some_and(sse::is_event_stream)
+                let is_stream = response::media_type(&answered.header).is_some_and(sse::is_event_stream)
                     && answered.head.framing != ResponseFraming::None;
                 if !is_stream {
                     drop(permit);

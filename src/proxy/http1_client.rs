@@ -4,7 +4,6 @@
 //! has nothing behind it flushes. Compared with a Pingora session, which parses the head again, copies both and writes twice, this
 //! halves what an ordinary request costs.
 
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::date::get_cached_date;
 
 use super::downstream::{Body, Gone};
+use super::in_time::in_time;
 use crate::message::framing::{self, LAST_CHUNK};
 use crate::message::{Version, response_head};
 use crate::transport::{Socket, Wire};
@@ -175,10 +175,10 @@ impl Http1Client {
 
     async fn send_held(&mut self) -> io::Result<()> {
         while !self.held.is_empty() {
-            let n = in_time(self.write_stall, poll_fn(|cx| self.socket.poll_write_shared(cx, &self.held))).await?;
+            let n = in_time(self.write_stall, |cx| self.socket.poll_write_shared(cx, &self.held)).await?;
             self.held.drain(..n);
         }
-        in_time(self.write_stall, poll_fn(|cx| self.socket.poll_flush_shared(cx))).await
+        in_time(self.write_stall, |cx| self.socket.poll_flush_shared(cx)).await
     }
 
     /// Sends `data`, with what waits before it and `behind` after it.
@@ -186,7 +186,7 @@ impl Http1Client {
         let held = std::mem::take(&mut self.held);
         let mut pieces: &mut [IoSlice<'_>] = &mut [IoSlice::new(&held), IoSlice::new(data), IoSlice::new(behind)];
         while !pieces.is_empty() {
-            let n = in_time(self.write_stall, poll_fn(|cx| self.socket.poll_write_vectored_shared(cx, pieces))).await?;
+            let n = in_time(self.write_stall, |cx| self.socket.poll_write_vectored_shared(cx, pieces)).await?;
             IoSlice::advance_slices(&mut pieces, n);
         }
         self.send_held().await
@@ -207,9 +207,4 @@ impl Http1Client {
     pub(super) fn into_connection(self) -> (Wire, bool) {
         (Wire::Shared(self.socket).unshared(), self.keeps)
     }
-}
-
-/// What `work` gives, within the time that the client may take nothing.
-async fn in_time<T>(write_stall: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    tokio::time::timeout(write_stall, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

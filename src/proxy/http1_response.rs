@@ -13,6 +13,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::Method;
 
 use super::ask::Failure;
+use super::in_time::in_time;
 use super::server_response::{Head, malformed};
 use crate::message::framing::{Decoder, Framing, Malformed};
 use crate::message::{ResponseFraming, response_head};
@@ -118,14 +119,16 @@ impl Http1Response {
                 return Ok(None);
             }
             let (mut piece, most) = (Vec::new(), self.body.next_read);
-            let read = poll_fn(|cx| self.socket.poll_fill_shared(cx, &mut piece, most));
-            let read = tokio::time::timeout(idle, read).await;
-            match read.map_err(|_| "nothing came within timeouts.response_body_idle".to_owned())? {
+            match in_time(idle, |cx| self.socket.poll_fill_shared(cx, &mut piece, most)).await {
                 Ok(0) if self.body.decoder.may_close() => self.body.done = true,
                 Ok(0) => return Err("the server closed the connection before the end of its response".to_owned()),
                 Ok(n) => {
                     self.body.next_read = if n < most { SMALL_READ } else { LARGE_READ };
                     self.body.take(piece.into()).map_err(|Malformed| "the chunked coding is malformed".to_owned())?;
+                }
+                // The system's own such error is of a server that vanished.
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() => {
+                    return Err("nothing came within timeouts.response_body_idle".to_owned());
                 }
                 Err(error) => return Err(error.to_string()),
             }

@@ -55,6 +55,7 @@ mod http2_outlet;
 mod http2_turns;
 mod http2_write;
 mod https_redirect;
+mod in_time;
 pub mod listener;
 pub mod record;
 mod redirect;

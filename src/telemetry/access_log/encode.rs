@@ -6,9 +6,11 @@
 
 use std::fmt;
 use std::io::Write;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::logging::LogFormat;
+use crate::ip_text;
 
 /// Bytes of one value; the rest is cut. A client must not fill the disk with one request.
 pub(super) const LONGEST_VALUE: usize = 1024;
@@ -52,16 +54,23 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// A value whose text is known to be plain: an address, a time.
+    /// A value whose text is known to be plain: a time.
     pub(super) fn plain(&mut self, key: &str, value: fmt::Arguments<'_>) {
+        self.unescaped(key, |out| {
+            let _ = out.write_fmt(value);
+        });
+    }
+
+    /// An address.
+    pub(super) fn address(&mut self, key: &str, value: IpAddr) {
+        self.unescaped(key, |out| ip_text::push(value, out));
+    }
+
+    fn unescaped(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
         self.key(key);
         match self.format {
-            LogFormat::Text => self.write(value),
-            LogFormat::Json => {
-                self.out.push(b'"');
-                self.write(value);
-                self.out.push(b'"');
-            }
+            LogFormat::Text => write(self.out),
+            LogFormat::Json => self.quoted(&[], write),
         }
     }
 
@@ -129,10 +138,6 @@ impl<'a> Encoder<'a> {
             value /= 10;
         }
         self.out.extend_from_slice(&digits[at..]);
-    }
-
-    fn write(&mut self, value: fmt::Arguments<'_>) {
-        let _ = self.out.write_fmt(value);
     }
 }
 

@@ -91,7 +91,7 @@ pub struct StreamCloseLine<'a> {
 
 impl Asked<'_> {
     fn write(&self, line: &mut Encoder<'_>) {
-        line.plain("client", format_args!("{}", self.client));
+        line.address("client", self.client);
         line.text_if("method", self.method.map(str::as_bytes));
         line.text_if("host", self.host);
         line.text_if("path", self.path.map(without_query));
