@@ -21,6 +21,10 @@ use super::hop_by_hop::HopByHop;
 use super::request_head::RequestFraming;
 use super::request_line::Absolute;
 
+/// Fields that the proxy adds as a rule: `Host`, a length, a coding, and what servers are told of clients. A map that grows is hashed
+/// anew.
+const ADDED: usize = 6;
+
 /// What [`build`] cannot know from the head.
 #[derive(Debug, Clone, Copy)]
 pub struct BuildOptions<'a> {
@@ -61,8 +65,8 @@ impl std::error::Error for Unbuildable {}
 pub fn build(down: &RequestHeader, framing: RequestFraming, options: BuildOptions<'_>) -> Result<RequestHeader, Unbuildable> {
     let absolute = Absolute::split(down.raw_path());
     let target = absolute.map_or(Cow::Borrowed(down.raw_path()), |absolute| origin_form(absolute.path_and_query, &down.method));
-    let mut up =
-        RequestHeader::build(down.method.clone(), &target, Some(down.headers.len() + 2)).map_err(|_| Unbuildable("its target"))?;
+    let room = Some(down.headers.len() + ADDED);
+    let mut up = RequestHeader::build(down.method.clone(), &target, room).map_err(|_| Unbuildable("its target"))?;
     up.set_version(Version::HTTP_11);
     // First, as RFC 9110 section 7.2 asks.
     up.append_header("Host", host(down, absolute, options.default_host)?).map_err(|_| Unbuildable("its host"))?;
