@@ -208,3 +208,6 @@ impl Http1Client {
         (Wire::Shared(self.socket).unshared(), self.keeps)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,3 +177,6 @@ impl Body {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,8 +28,8 @@ const UNIT: f64 = 60.0;
 const LONGEST: f64 = 2.6;
 
 const STYLE: &str = "text{font:11px system-ui,sans-serif;fill:#1f2328}.t{font-weight:600;font-size:12px}.s{fill:#59636e;font-size:10px}\
-.g{fill:#ffffff}.b{fill:#afb8c1}.u{fill:#1a7f37}.n{stroke:#59636e;stroke-width:1}.l{stroke:#cf222e;stroke-width:1.5;stroke-dasharray:4 3}\
-@media(prefers-color-scheme:dark){text{fill:#f0f6fc}.s{fill:#9198a1}.g{fill:#0d1117}.b{fill:#4a525c}.u{fill:#3fb950}.n{stroke:#9198a1}\
+.g{fill:#ffffff}.v{paint-order:stroke;stroke:#ffffff;stroke-width:4}.b{fill:#afb8c1}.u{fill:#1a7f37}.n{stroke:#59636e;stroke-width:1}.l{stroke:#cf222e;stroke-width:1.5;stroke-dasharray:4 3}\
+@media(prefers-color-scheme:dark){text{fill:#f0f6fc}.s{fill:#9198a1}.g{fill:#0d1117}.v{stroke:#0d1117}.b{fill:#4a525c}.u{fill:#3fb950}.n{stroke:#9198a1}\
 .l{stroke:#f85149}}";
 
 /// Draws it; panels without nginx to compare with are left out.
@@ -70,6 +70,8 @@ fn panel(out: &mut String, results: &Results, scenario: &Scenario, metric: &Metr
     let _ = writeln!(out, "<text class=\"t\" y=\"10\">{}</text>", escape(&title));
     let direction = if metric.better == super::catalogue::Better::Lower { "less is better" } else { "more is better" };
     let _ = writeln!(out, "<text class=\"s\" y=\"26\">{}, {direction}</text>", escape(metric.unit));
+    // Over the lines, which are over the bars.
+    let mut labels = String::new();
     for (at, name) in names.iter().enumerate() {
         let y = HEAD + BAR_STEP * float(at);
         let _ = writeln!(out, "<text y=\"{:.0}\">{}</text>", y + 11.0, escape(name));
@@ -85,7 +87,8 @@ fn panel(out: &mut String, results: &Results, scenario: &Scenario, metric: &Metr
             "<rect class=\"{class}\" x=\"{BAR_LEFT:.0}\" y=\"{y:.0}\" width=\"{length:.1}\" height=\"{BAR_HEIGHT:.0}\" rx=\"2\"/>"
         );
         let label = format!("{} ({ratio:.2})", number(summary.median));
-        let _ = writeln!(out, "<text class=\"s\" x=\"{:.1}\" y=\"{:.0}\">{label}</text>", BAR_LEFT + length + 5.0, y + 11.0);
+        let x = BAR_LEFT + length + 5.0;
+        let _ = writeln!(labels, "<text class=\"s v\" x=\"{x:.1}\" y=\"{:.0}\">{label}</text>", y + 11.0);
     }
     let bottom = HEAD + BAR_STEP * float(names.len()) - 3.0;
     rule(out, "n", 1.0, bottom);
@@ -93,6 +96,7 @@ fn panel(out: &mut String, results: &Results, scenario: &Scenario, metric: &Metr
     if let Some(limit) = results.limit(scenario, metric).map(|limit| limit / nginx).filter(|&limit| limit <= LONGEST) {
         rule(out, "l", limit, bottom);
     }
+    out.push_str(&labels);
 }
 
 /// An upright line at `ratio`.
