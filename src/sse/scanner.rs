@@ -11,7 +11,7 @@ mod tests;
 use memchr::memchr2;
 
 use super::encode::LineEnd;
-use super::event_id::{EventId, IdLine, Ids};
+use super::event_id::{EventId, IdLine, Ids, Passing};
 use super::field::Field;
 use super::line::{Digits, Line};
 
@@ -112,24 +112,27 @@ impl Scanner {
     /// Consumes the next bytes of the stream, all of them.
     pub fn scan(&mut self, chunk: &[u8]) -> Scan {
         let mut scan = Scan::default();
+        let mut passing = Passing::default();
         let mut at = self.settle_cr(chunk, &mut scan);
         at += self.pass_bom(&chunk[at..]);
         while let Some(&first) = chunk.get(at) {
             let rest = &chunk[at..];
             let content_len = if is_line_end(first) { Some(0) } else { memchr2(b'\n', b'\r', rest) };
-            let Some(content_len) = content_len else {
-                self.line.push(rest, &mut self.ids);
-                break;
-            };
+            let Some(content_len) = content_len else { break };
             let is_blank = content_len == 0 && self.line.is_start();
             if !is_blank {
-                self.end_line(&rest[..content_len]);
+                self.end_line(&rest[..content_len], &mut passing);
             }
             at += content_len + self.end_of_line(&rest[content_len..]);
             if is_blank {
-                self.end_block(&mut scan);
+                self.end_block(&mut scan, &mut passing);
                 scan.add_boundary(at);
             }
+        }
+        self.ids.keep(passing);
+        if at < chunk.len() {
+            // After the ids before it, whose bytes stand before its own.
+            self.line.push(&chunk[at..], &mut self.ids);
         }
         self.bytes_seen += chunk.len() as u64;
         scan
@@ -261,10 +264,13 @@ impl Scanner {
 
     /// A line that is not blank has ended; `content` is what this chunk held of it.
     #[inline]
-    fn end_line(&mut self, content: &[u8]) {
+    fn end_line<'c>(&mut self, content: &'c [u8], passing: &mut Passing<'c>) {
         self.block.open = true;
         if self.line.is_start() {
-            self.end_field(Field::parse(content));
+            match Field::parse(content) {
+                Field::Id(value) => self.count_id(passing.stage(value)),
+                field => self.end_field(field),
+            }
         } else {
             self.end_cut_line(content);
         }
@@ -316,10 +322,15 @@ impl Scanner {
     }
 
     fn end_id(&mut self, line: IdLine) {
-        if self.ids.end_line(line) {
-            self.block.event_fields = true;
-            self.saw_id = true;
-        }
+        let counts = self.ids.end_line(line);
+        self.count_id(counts);
+    }
+
+    /// An `id` line has ended; one that is to be ignored says nothing.
+    #[inline]
+    fn count_id(&mut self, counts: bool) {
+        self.block.event_fields |= counts;
+        self.saw_id |= counts;
     }
 
     fn end_retry(&mut self, digits: Digits) {
@@ -328,13 +339,13 @@ impl Scanner {
 
     /// A blank line has ended the block.
     #[inline]
-    fn end_block(&mut self, scan: &mut Scan) {
+    fn end_block(&mut self, scan: &mut Scan, passing: &mut Passing<'_>) {
         let block = std::mem::take(&mut self.block);
         if block.data {
             scan.events = scan.events.saturating_add(1);
             self.opened_with_endpoint.get_or_insert(block.endpoint);
         }
-        self.ids.commit();
+        self.ids.end_block(passing);
     }
 }
 
