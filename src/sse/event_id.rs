@@ -54,7 +54,7 @@ pub(super) struct IdLine {
 }
 
 /// Ids of lines that are whole in the chunk under way. Of the hundreds that a gathered read may have only the last ones are copied, once
-/// it is seen which they are; copying each was a third of what a small event costs.
+/// it is seen which they are: a sixth less for each of them, a fiftieth more for an event that comes alone (`benches/guard`).
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Passing<'c> {
     committed: Option<&'c [u8]>,

@@ -6,9 +6,10 @@ use std::time::Duration;
 use crate::support::{ASK, Client, Edge, End, Origin, SUBSCRIBE, Script, pattern, script::flood, settled};
 
 /// More than kernel buffers take on the way, by far.
-const FLOOD: usize = 32 << 20;
-/// What may be on the way: the proxy's own socket buffers (a few MiB each when the kernel lets them grow) and nothing of ours.
-const ON_THE_WAY: u64 = 16 << 20;
+const FLOOD: usize = 64 << 20;
+/// What may be on the way: the proxy's own socket buffers, which grow with how fast they were read at first (to 32 MiB where `tcp_rmem`
+/// says so), and nothing of ours, which [`MEMORY`] bounds.
+const ON_THE_WAY: u64 = 40 << 20;
 /// What the proxy itself may need more than before.
 const MEMORY: u64 = 12 << 20;
 

@@ -12,8 +12,9 @@ use crate::support::{Client, Edge, End, ManualOrigin, Pattern, Raw, chunk, settl
 const HUGE: u64 = 300 << 20;
 /// More than kernel buffers take on the way, by far.
 pub(crate) const BIG: u64 = 48 << 20;
-/// What may be on the way: the socket buffers of both sides (a few MiB each when the kernel lets them grow) and nothing of ours.
-pub(crate) const ON_THE_WAY: u64 = 16 << 20;
+/// What may be on the way: the socket buffers of both sides, which grow with how fast they were read at first (to 32 MiB where
+/// `tcp_rmem` says so), and nothing of ours, which [`MEMORY`] bounds.
+pub(crate) const ON_THE_WAY: u64 = 40 << 20;
 /// What the proxy itself may need more than before.
 pub(crate) const MEMORY: u64 = 12 << 20;
 const PIECE: usize = 64 * 1024;
