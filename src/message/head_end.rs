@@ -4,7 +4,7 @@
 //! no more than one sent whole. It accepts CRLF as line end and nothing else (RFC 9112 section 2.2 would let us take a bare LF), and it
 //! notices what can never become a head as soon as it is seen: TLS on a plain port, another protocol, a bare CR or LF, a NUL, a bad
 //! request line. So garbage is answered at once and does not sit until the deadline. The rest is judged when the head is complete
-//! ([`super::request_head::judge`]).
+//! ([`super::request_head::read`]).
 
 use memchr::memchr3;
 

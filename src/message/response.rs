@@ -15,7 +15,7 @@ use super::hop_by_hop::HopByHop;
 /// Removes what belongs to the upstream's connection. How the body is delimited towards the client is the caller's to say.
 ///
 /// A `Content-Length` that the upstream repeated stays once, written plainly, and goes on 1xx and 204, where RFC 9110 section 8.6 forbids
-/// it; that all of them say the same was judged before ([`super::response_head::judge`]).
+/// it; that all of them say the same was judged before ([`super::response_head::read`]).
 pub fn strip_hop_by_hop(header: &mut ResponseHeader) {
     let dropped = HopByHop::of(&header.headers);
     let mut length_seen = header.status.is_informational() || header.status == 204;
