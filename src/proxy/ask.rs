@@ -104,6 +104,8 @@ impl Exchange<'_> {
             let Some(server) = picked else { break };
             record.asks(&server);
             let mut busy = server.busy();
+            // First, so that a request which cannot be built takes no connection.
+            let head = self.upstream_head(down, &server, question)?;
             let mut carrier = match unless_gone(down, upload, self.connect(&server, record, sent_before)).await? {
                 Ok(carrier) => carrier,
                 Err(error) => {
@@ -112,7 +114,6 @@ impl Exchange<'_> {
                     continue;
                 }
             };
-            let head = self.upstream_head(down, &server, question)?;
             let mut repeats = 0;
             let answered = loop {
                 let reused = carrier.is_reused();
