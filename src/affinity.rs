@@ -1,19 +1,22 @@
 //! Pins: a sealed cookie that brings a client back to its server. It seals the server's address, never an index, so that a reordered
 //! list or another instance with the same secrets keeps every pin; without the secret it can be neither read nor made. Pure.
 //!
-//! The value is sealed by the `cookie` crate: AES-256-GCM with a random nonce, bound to the cookie's name. Inside stand the time and the
-//! server, padded so that the length says next to nothing. It must never pin by a cookie that we did not seal, and whatever is wrong
-//! with one, it is as if there were none.
+//! The value is sealed by AES-256-GCM with a random nonce, bound to the cookie's name (`seal.rs`). Inside stand the time and the server,
+//! padded so that the length says next to nothing. It must never pin by a cookie that we did not seal, and whatever is wrong with one,
+//! it is as if there were none.
 
 use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cookie::{Cookie, CookieJar, Key};
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue};
 use pingora::http::RequestHeader;
 
 use crate::message::cookie::{strip, values};
+
+mod seal;
+
+use seal::Seal;
 
 /// Sealed text is a multiple of so many bytes: nearly every server, by name or address, makes one such block.
 const BLOCK: usize = 64;
@@ -84,9 +87,9 @@ pub struct Pin {
 pub struct Sealer {
     name: String,
     /// Seals. Tried first.
-    current: Key,
+    current: Seal,
     /// Open only.
-    former: Vec<Key>,
+    former: Vec<Seal>,
     max_age: Duration,
     /// What stands after the value in `Set-Cookie`.
     attributes: String,
@@ -101,7 +104,7 @@ impl Sealer {
     /// through.
     #[must_use]
     pub fn new(policy: &StickyPolicy) -> Self {
-        let mut keys = policy.secrets.iter().map(|secret| Key::derive_from(secret.0.as_bytes()));
+        let mut keys = policy.secrets.iter().map(|secret| Seal::derive_from(secret.0.as_bytes()));
         let current = keys.next().expect("a sticky policy has a secret");
         // Rounded up, since `Max-Age=0` would delete the cookie.
         let seconds = policy.max_age.as_secs() + u64::from(policy.max_age.subsec_nanos() > 0);
@@ -133,12 +136,10 @@ impl Sealer {
     /// The `Set-Cookie` value that pins to `server` from `now` on. `secure` when the client came by https.
     #[must_use]
     pub fn seal(&self, server: &str, now: SystemTime, secure: bool) -> HeaderValue {
-        let mut jar = CookieJar::new();
-        jar.private_mut(&self.current).add(Cookie::new(self.name.clone(), write(server, now)));
-        let sealed = jar.get(&self.name).expect("the cookie was just added").value();
+        let sealed = self.current.close(&self.name, &write(server, now));
         let secure = if secure || self.always_secure { "; Secure" } else { "" };
         // By hand: `format!` was half of what a pin costs.
-        let text = [&self.name, "=", sealed, &self.attributes, secure].concat();
+        let text = [&self.name, "=", &sealed, &self.attributes, secure].concat();
         let mut value = HeaderValue::try_from(text).expect("the name and attributes were tried in `new`, and base64 is plain");
         value.set_sensitive(true);
         value
@@ -159,10 +160,9 @@ impl Sealer {
     }
 
     fn open_value(&self, value: &str, now: SystemTime) -> Option<Pin> {
-        let jar = CookieJar::new();
-        let unseal = |key| jar.private(key).decrypt(Cookie::new(self.name.clone(), value.to_owned()));
-        let text = std::iter::once(&self.current).chain(&self.former).find_map(unseal)?;
-        let (server, sealed_at) = read(text.value())?;
+        let mut seals = std::iter::once(&self.current).chain(&self.former);
+        let text = seals.find_map(|seal| seal.open(&self.name, value))?;
+        let (server, sealed_at) = read(&text)?;
         let age = match now.duration_since(sealed_at) {
             Ok(age) => age,
             Err(ahead) if ahead.duration() <= CLOCK_SKEW => Duration::ZERO,

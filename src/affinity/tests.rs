@@ -56,6 +56,18 @@ fn sealed_text(text: &str) -> String {
     jar.get("pin").unwrap().value().to_owned()
 }
 
+/// Instances of two versions, one with the jar and one without, keep each other's pins.
+#[test]
+fn the_seal_is_that_of_a_private_jar() {
+    let sealer = sealer(&["a"]);
+    let key = Key::derive_from("a".repeat(32).as_bytes());
+    let ours = Cookie::new("pin", sealed(&sealer, SERVER, now()));
+    let text = CookieJar::new().private(&key).decrypt(ours).unwrap();
+    assert!(text.value().starts_with("1790000000000 14 10.0.0.17:3000 "), "{text}");
+    let theirs = sealed_text("1790000000000 3 a:1");
+    assert_eq!(opened(&sealer, &theirs, now()).unwrap().server, "a:1");
+}
+
 #[test]
 fn a_sealed_server_comes_back_with_its_age() {
     let sealer = sealer(&["a"]);
