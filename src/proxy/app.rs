@@ -9,14 +9,13 @@ use http::header::HOST;
 use pingora::http::RequestHeader;
 
 use super::auth::AuthContext;
+use super::call::Call;
 use super::cors::PreflightAnswer;
 use super::door::After;
-use super::downstream::Downstream;
 use super::exchange::Exchange;
-use super::record::{Client, Peer, Request, RequestRecord};
+use super::record::{Peer, Request, RequestRecord};
 use super::redirect::Moved;
 use super::reject;
-use super::upload::Upload;
 use crate::admission::Admission;
 use crate::affinity::Sealer;
 use crate::client_id::{self, ClientKey, TrustedProxies};
@@ -89,20 +88,20 @@ pub struct ForwardContext {
 
 impl App {
     /// Serves one request, whose head is read.
-    pub(super) async fn handle(&self, mut down: Downstream, upload: Upload, request: RequestHead, client: Arc<Client>) -> After {
+    pub(super) async fn handle(&self, mut call: Box<Call>, request: RequestHead) -> After {
         let started = clock::now();
         // An HTTP/1.0 client gets its body up to the close; Pingora's own answer for it may promise otherwise.
         let keep_alive = request.keep_alive && request.version == crate::message::Version::Http11 && !self.drain.is_draining();
-        let head = down.head();
-        let peer = client.address.ip().to_canonical();
+        let head = call.down.head();
+        let peer = call.client.address.ip().to_canonical();
         let address = client_id::client_address(peer, &head.headers, &self.trusted);
         let host = head.headers.get(HOST).map(|host| host.as_bytes());
-        let (found, preflight) = self.route(&down, &request);
-        if let Some(port) = self.https_port(&client, &down, found) {
-            return Box::pin(self.to_https((down, upload), &request, client, address, port, keep_alive)).await;
+        let (found, preflight) = self.route(&call.down, &request);
+        if let Some(port) = self.https_port(&call, found) {
+            return Box::pin(self.to_https(call, &request, address, port, keep_alive)).await;
         }
         let Some((route, context)) = found.and_then(|route| Some((route, self.contexts.get(route.position)?))) else {
-            return Box::pin(self.no_route(down, upload, &request, client, address, keep_alive)).await;
+            return Box::pin(self.no_route(call, &request, address, keep_alive)).await;
         };
         let asked = Request {
             client: address,
@@ -115,21 +114,21 @@ impl App {
         let record = RequestRecord::new(asked, Arc::clone(&self.log), Arc::clone(context.metrics()), started);
         let edits = route.response_headers.clone();
         if let Some(preflight) = preflight {
-            down.set_response_headers(edits);
+            call.down.set_response_headers(edits);
             let answer = PreflightAnswer { route, preflight, request: &request, keep_alive };
-            return Box::pin(answer.send(down, upload, client, record)).await;
+            return Box::pin(answer.send(call, record)).await;
         }
         let cors = route.cors.as_ref().map(|policy| policy.grant(&head.headers));
-        down.set_cors(cors);
-        down.set_response_headers(edits);
+        call.down.set_cors(cors);
+        call.down.set_response_headers(edits);
         match context {
             RouteContext::Forward(context) => {
                 let exchange = Exchange { app: self, route, context, request: &request, client: address, keep_alive };
-                exchange.run(down, upload, client, record).await
+                exchange.run(call, record).await
             }
             RouteContext::Redirect(redirect, _) => {
                 let moved = Moved { route, redirect, request: &request, keep_alive };
-                Box::pin(moved.answer(down, upload, client, record)).await
+                Box::pin(moved.answer(call, record)).await
             }
         }
     }
@@ -153,34 +152,16 @@ impl App {
         self.log.request(&RequestLine { asked, status, reason: Some(reason), bytes: 0, connect, first_byte, total });
     }
 
-    async fn no_route(
-        &self,
-        mut down: Downstream,
-        upload: Upload,
-        request: &RequestHead,
-        client: Arc<Client>,
-        address: IpAddr,
-        keep_alive: bool,
-    ) -> After {
+    async fn no_route(&self, mut call: Box<Call>, request: &RequestHead, address: IpAddr, keep_alive: bool) -> After {
         let started = clock::now();
-        let answered = reject::answer(&mut down, 404, None, keep_alive && !request.framing.has_body()).await;
-        let head = down.head();
+        let answered = reject::answer(&mut call.down, 404, None, keep_alive && !request.framing.has_body()).await;
+        let head = call.down.head();
         let host = head.headers.get(HOST).map(|host| host.as_bytes());
         let asked = Asked::without_route(address, Some(request.method.as_str()), host, Some(head.uri.path().as_bytes()));
         self.answered_without_route(asked, 404, "no route", clock::now().saturating_duration_since(started));
         match answered {
-            Ok(()) => leave(down, upload, client),
+            Ok(()) => call.leave(),
             Err(_) => After::Gone,
         }
     }
-}
-
-/// After a whole response: the connection serves the next request, or is closed without taking the answer from a client that still
-/// sends.
-pub(super) fn leave(down: Downstream, upload: Upload, client: Arc<Client>) -> After {
-    let received = upload.is_received();
-    let ahead = upload.into_ahead();
-    let Some((wire, keeps)) = down.into_connection() else { return After::Gone };
-    let Some(socket) = wire.unshared().into_own() else { return After::Gone };
-    if keeps && received { After::Next(socket, ahead, client) } else { After::Linger(socket, client) }
 }

@@ -1,11 +1,13 @@
 //! From a request's head to the head of its response: choose a server, connect, send, listen to both sides, read heads until the final
 //! one. RFC 9110 sections 9.2.2 and 15.2, RFC 9112 section 9.3.1, RFC 9113 section 8.7.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use super::call::Call;
 use super::carrier::{Carrier, connect, send_head};
 use super::downstream::Downstream;
 use super::exchange::Exchange;
@@ -13,7 +15,7 @@ use super::record::{Peer, RequestRecord};
 use super::request_body::BodyError;
 use super::server_response::{Head, ServerResponse};
 use super::upload::Upload;
-use crate::affinity::{self, Pin};
+use crate::affinity;
 use crate::client_id;
 use crate::clock;
 use crate::message::request::AcceptCoding;
@@ -78,14 +80,13 @@ impl Exchange<'_> {
     /// method: nothing was sent.
     pub(super) async fn ask(
         &self,
-        down: &mut Downstream,
-        upload: &mut Upload,
+        call: &mut Call,
         record: &mut RequestRecord,
         question: &Question<'_>,
-    ) -> Result<Answered, Failure> {
+    ) -> Result<Box<Answered>, Failure> {
         let upstream = &self.context.upstream;
-        let pin = self.context.sealer.as_ref().and_then(|sealer| sealer.open(&down.head().headers, clock::wall()));
-        let key = self.hash_key(down, &upstream.spec().balance);
+        let pin = self.context.sealer.as_ref().and_then(|sealer| sealer.open(&call.down.head().headers, clock::wall()));
+        let key = self.hash_key(&call.down, &upstream.spec().balance);
         let mut tried: Vec<Arc<Server>> = Vec::new();
         let mut failed = None;
         // It went out on a connection that turned out to be dead. Only once: from then on on fresh connections.
@@ -96,7 +97,7 @@ impl Exchange<'_> {
                 // Perhaps only because its names are being looked up for the first time.
                 None if tried.is_empty() => {
                     let settled = tokio::time::timeout(self.route.timeouts.connect, upstream.settled());
-                    let _ = unless_gone(down, upload, settled).await?;
+                    let _ = unless_gone(call, pin!(settled)).await?;
                     upstream.pick(&wanted, clock::now())
                 }
                 picked => picked,
@@ -105,8 +106,8 @@ impl Exchange<'_> {
             record.asks(&server);
             let mut busy = server.busy();
             // First, so that a request which cannot be built takes no connection.
-            let head = self.upstream_head(down, &server, question)?;
-            let mut carrier = match unless_gone(down, upload, self.connect(&server, record, sent_before)).await? {
+            let head = self.upstream_head(&call.down, &server, question)?;
+            let mut carrier = match self.connect(call, &server, record, sent_before).await? {
                 Ok(carrier) => carrier,
                 Err(error) => {
                     failed = Some(unreachable(&error));
@@ -117,13 +118,15 @@ impl Exchange<'_> {
             let mut repeats = 0;
             let answered = loop {
                 let reused = carrier.is_reused();
-                match self.ask_on(down, upload, carrier, &head, busy, question).await {
-                    Err(failure) if repeats < MAX_REPEATS && self.may_repeat(&failure, upload, reused) => busy = server.busy(),
+                match self.ask_on(call, carrier, &head, busy, question).await {
+                    Err(failure) if repeats < MAX_REPEATS && self.may_repeat(&failure, &call.upload, reused) => {
+                        busy = server.busy()
+                    }
                     answered => break Ok(answered),
                 }
                 repeats += 1;
                 sent_before = true;
-                match unless_gone(down, upload, self.connect(&server, record, true)).await? {
+                match self.connect(call, &server, record, true).await? {
                     Ok(fresh) => carrier = fresh,
                     Err(error) => break Err(error),
                 }
@@ -141,9 +144,9 @@ impl Exchange<'_> {
                 server.connection_died(clock::now());
             }
             let mut answered = answered?;
-            upload.settle();
+            call.upload.settle();
             server.succeeded();
-            answered.pin = self.new_pin(down, pin.as_ref(), &server, question.peer, &answered.header);
+            answered.pin = self.new_pin(&call.down, pin.as_ref(), &server, question.peer, &answered.header);
             return Ok(answered);
         }
         Err(failed.unwrap_or_else(|| Failure::Upstream(503, "no server is up".to_owned())))
@@ -159,13 +162,22 @@ impl Exchange<'_> {
         }
     }
 
-    async fn connect(&self, server: &Server, record: &mut RequestRecord, fresh: bool) -> Result<Carrier, ConnectError> {
+    /// A connection to `server`, for as long as the client waits for it.
+    async fn connect(
+        &self,
+        call: &mut Call,
+        server: &Server,
+        record: &mut RequestRecord,
+        fresh: bool,
+    ) -> Result<Result<Carrier, ConnectError>, Failure> {
         let (upstream, metrics) = (&self.context.upstream, &self.context.upstream_metrics);
-        let (carrier, kind, took) = connect(upstream, metrics, server, self.route.timeouts.connect, fresh).await?;
-        if kind == ConnectionKind::Fresh {
-            record.connected(took);
-        }
-        Ok(carrier)
+        let connected = unless_gone(call, pin!(connect(upstream, metrics, server, self.route.timeouts.connect, fresh))).await?;
+        Ok(connected.map(|(carrier, kind, took)| {
+            if kind == ConnectionKind::Fresh {
+                record.connected(took);
+            }
+            carrier
+        }))
     }
 
     /// What `balance: hash` goes by.
@@ -185,7 +197,7 @@ impl Exchange<'_> {
     fn new_pin(
         &self,
         down: &Downstream,
-        pin: Option<&Pin>,
+        pin: Option<&affinity::Pin>,
         server: &Server,
         peer: Peer,
         answer: &ResponseHeader,
@@ -236,17 +248,16 @@ impl Exchange<'_> {
 
     async fn ask_on(
         &self,
-        down: &mut Downstream,
-        upload: &mut Upload,
+        Call { down, upload, .. }: &mut Call,
         carrier: Carrier,
         head: &RequestHeader,
         busy: BusyGuard,
         question: &Question<'_>,
-    ) -> Result<Answered, Failure> {
+    ) -> Result<Box<Answered>, Failure> {
         let mut response = self.send_head(down, upload, carrier, head, busy.server()).await?;
         if self.request.expect_continue {
             let go_on = ResponseHeader::build(StatusCode::CONTINUE, Some(0)).map_err(|_| Failure::ClientGone)?;
-            down.informational(go_on).await.map_err(|_| Failure::ClientGone)?;
+            Box::pin(down.informational(go_on)).await.map_err(|_| Failure::ClientGone)?;
         }
         let mut since = clock::now();
         loop {
@@ -262,11 +273,11 @@ impl Exchange<'_> {
                         101 if judged.version == Version::Http11
                             && question.upgrade.is_some_and(|protocol| upgrade::granted(&header.headers, protocol)) =>
                         {
-                            return Ok(Answered { response, header, head: judged, busy, pin: None });
+                            return Ok(Box::new(Answered { response, header, head: judged, busy, pin: None }));
                         }
                         101 => return Err(Failure::Upstream(502, "the upstream switched protocols unasked".to_owned())),
-                        100..=199 => self.pass_informational(down, header).await?,
-                        _ => return Ok(Answered { response, header, head: judged, busy, pin: None }),
+                        100..=199 => Box::pin(self.pass_informational(down, header)).await?,
+                        _ => return Ok(Box::new(Answered { response, header, head: judged, busy, pin: None })),
                     }
                 }
                 moved = upload.progress() => {
@@ -316,8 +327,8 @@ impl Exchange<'_> {
     }
 }
 
-/// Does `work`, for as long as the client waits for it.
-async fn unless_gone<T>(down: &mut Downstream, upload: &mut Upload, work: impl Future<Output = T>) -> Result<T, Failure> {
+/// Does `work`, for as long as the client waits for it. It is pinned by the caller: here it would have room twice.
+async fn unless_gone<T>(Call { down, upload, .. }: &mut Call, work: Pin<&mut impl Future<Output = T>>) -> Result<T, Failure> {
     tokio::select! {
         biased;
         done = work => Ok(done),

@@ -10,16 +10,15 @@ use http::Method;
 use http::header::{HeaderName, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE};
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use super::app::leave;
 use super::ask::{Failure, MAX_REPEATS, MAX_SERVERS_TRIED};
+use super::call::Call;
 use super::carrier::{connect, send_head};
 use super::door::After;
 use super::downstream::Downstream;
 use super::exchange::Exchange;
-use super::record::{Client, Outcome, Peer, RequestRecord};
+use super::record::{Outcome, Peer, RequestRecord};
 use super::reject;
 use super::server_response::{Head, ServerResponse};
-use super::upload::Upload;
 use crate::clock;
 use crate::message::{RequestFraming, auth_request, forwarded};
 use crate::route::AuthPolicy;
@@ -60,8 +59,7 @@ impl Exchange<'_> {
     pub(super) async fn authorize(
         &self,
         auth: &AuthContext,
-        down: &mut Downstream,
-        upload: &mut Upload,
+        Call { down, upload, .. }: &mut Call,
         peer: Peer,
     ) -> Result<Fields, Denial> {
         let key = self.hash_key(down, &auth.upstream.spec().balance);
@@ -97,14 +95,7 @@ impl Exchange<'_> {
     }
 
     /// The answer to a request that does not pass.
-    pub(super) async fn deny(
-        &self,
-        mut down: Downstream,
-        upload: Upload,
-        client: Arc<Client>,
-        mut record: RequestRecord,
-        denial: Denial,
-    ) -> After {
+    pub(super) async fn deny(&self, mut call: Box<Call>, mut record: Box<RequestRecord>, denial: Denial) -> After {
         let (status, fields) = match denial {
             Denial::ClientGone => {
                 record.over(499, Outcome::ClientGone);
@@ -115,14 +106,14 @@ impl Exchange<'_> {
                 let upstream = self.context.auth.as_ref().map(|auth| auth.upstream.name());
                 tracing::warn!(upstream, status, reason, "no verdict of the auth upstream");
                 record.reason("no verdict of auth");
-                return self.refuse(down, upload, client, record, status, None).await;
+                return self.refuse(call, record, status, None).await;
             }
         };
         record.reason("refused by auth");
         let keeps = self.keep_alive && !self.request.framing.has_body();
         record.over(status, Outcome::Whole);
-        match reject::answer_with(&mut down, status, None, &fields, keeps).await {
-            Ok(()) => leave(down, upload, client),
+        match reject::answer_with(&mut call.down, status, None, &fields, keeps).await {
+            Ok(()) => call.leave(),
             Err(_) => After::Gone,
         }
     }

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::app::{App, leave};
+use super::app::App;
+use super::call::Call;
 use super::door::After;
 use super::downstream::{Body, Downstream};
-use super::record::{Client, Outcome, RequestRecord};
-use super::upload::Upload;
+use super::record::{Outcome, RequestRecord};
 use crate::message::RequestHead;
 use crate::message::cors::Preflight;
 use crate::route::Route;
@@ -49,19 +49,19 @@ pub(super) struct PreflightAnswer<'a> {
 
 impl PreflightAnswer<'_> {
     /// Answers it, before anything else: it carries no credentials, and no server learns of it.
-    pub(super) async fn send(&self, mut down: Downstream, upload: Upload, client: Arc<Client>, mut record: RequestRecord) -> After {
+    pub(super) async fn send(&self, mut call: Box<Call>, mut record: Box<RequestRecord>) -> After {
         let Some(policy) = &self.route.cors else { return After::Gone };
-        down.set_write_stall(self.route.timeouts.write_stall);
-        let header = policy.answer(&self.preflight, &down.head().headers, &self.route.matcher.methods);
+        call.down.set_write_stall(self.route.timeouts.write_stall);
+        let header = policy.answer(&self.preflight, &call.down.head().headers, &self.route.matcher.methods);
         record.reason("CORS preflight");
         record.over(header.status.as_u16(), Outcome::Whole);
         let keeps = self.keep_alive && !self.request.framing.has_body();
-        let written = match down.write_head(header, Body::None, keeps).await {
-            Ok(()) => down.finish(None).await,
+        let written = match call.down.write_head(header, Body::None, keeps).await {
+            Ok(()) => call.down.finish(None).await,
             gone => gone,
         };
         match written {
-            Ok(()) => leave(down, upload, client),
+            Ok(()) => call.leave(),
             Err(_) => After::Gone,
         }
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::app::App;
+use super::call::Call;
 use super::downstream::{Downstream, LAST_WORDS};
 use super::entrance::Entrance;
 use super::record::Client;
@@ -183,7 +184,7 @@ impl Door {
         let down = Downstream::http1(header, head.version, Arc::clone(&socket));
         let body = RequestBody::http1(socket, ahead, head.framing);
         let upload = Upload::new(body, head.framing.has_body());
-        self.app.handle(down, upload, head, client).await
+        self.app.handle(Call::new(down, upload, client), head).await
     }
 
     /// Reads the next head, and says how long it is. It stays in `ahead`, with whatever came after it.

@@ -1,34 +1,28 @@
 //! A response that is no event stream, forwarded: each read is written at once, framing is that of this hop (RFC 9112 section 6), and
 //! what broke off is never made to look whole (section 8). The request's body goes its way meanwhile.
 
-use std::sync::Arc;
+use std::pin::pin;
 
 use h2::Reason;
 
-use super::app::leave;
 use super::ask::{Answered, TOO_LARGE};
+use super::call::Call;
 use super::door::After;
 use super::downstream::{Body, Downstream};
 use super::exchange::Exchange;
-use super::record::{Client, Outcome, RequestRecord};
+use super::record::{Outcome, RequestRecord};
 use super::server_response::ServerResponse;
 use super::upload::Upload;
 use crate::message::{ResponseFraming, response};
 
 impl Exchange<'_> {
-    pub(super) async fn forward(
-        &self,
-        mut down: Downstream,
-        mut upload: Upload,
-        answered: Answered,
-        client: Arc<Client>,
-        mut record: RequestRecord,
-    ) -> After {
-        let Answered { mut response, mut header, head, busy, pin } = answered;
+    pub(super) async fn forward(&self, mut call: Box<Call>, answered: Box<Answered>, mut record: Box<RequestRecord>) -> After {
+        let Answered { mut response, mut header, head, busy, pin } = *answered;
         if let Err(reason) = response.begin_body(head.framing) {
             drop(response);
-            return Box::pin(self.unanswered(down, upload, client, record, 502, reason)).await;
+            return Box::pin(self.unanswered(call, record, 502, reason)).await;
         }
+        let Call { down, upload, .. } = &mut *call;
         record.status(header.status.as_u16());
         response::strip_hop_by_hop(&mut header);
         if let Some(pin) = pin {
@@ -50,9 +44,9 @@ impl Exchange<'_> {
             down.set_reset_on_close(true);
         }
         let outcome = if body == Body::None {
-            self.await_end(&mut down, &mut response, &mut upload).await
+            self.await_end(down, &mut response, upload).await
         } else {
-            self.forward_body(&mut down, &mut response, &mut upload, &mut record).await
+            self.forward_body(down, &mut response, upload, &mut record).await
         };
         record.outcome(outcome);
         match outcome {
@@ -72,12 +66,12 @@ impl Exchange<'_> {
             down.set_reset_on_close(false);
             down.close_half().await;
         }
-        self.finish_upload(&mut upload).await;
+        self.finish_upload(upload).await;
         if upload.is_complete() && head.keep_alive {
             upload.let_go();
             response.release(&self.context.upstream, busy.server(), head.promised);
         }
-        leave(down, upload, client)
+        call.leave()
     }
 
     /// A response that is whole before its request: the rest of that goes on for as long as the server takes it.
@@ -94,14 +88,14 @@ impl Exchange<'_> {
     /// breaks off, reaches nobody (RFC 9110 section 6.4.1); a stream that is not at its end is reset when the response is dropped.
     async fn await_end(&self, down: &mut Downstream, response: &mut ServerResponse, upload: &mut Upload) -> Outcome {
         let idle = self.route.timeouts.response_body_idle;
-        match upload.beside(response.read(idle)).await {
+        match upload.beside(pin!(response.read(idle))).await {
             Ok(Ok(None)) => {}
             Ok(Ok(Some(_)) | Err(_)) => {
                 tracing::debug!(upstream = self.context.upstream.name(), "something follows an answer that has no body");
             }
             Err(_) => return Outcome::ClientGone,
         }
-        match upload.beside(down.finish(None)).await {
+        match upload.beside(pin!(down.finish(None))).await {
             Ok(Ok(())) => Outcome::Whole,
             Ok(Err(_)) | Err(_) => Outcome::ClientGone,
         }
@@ -125,7 +119,7 @@ impl Exchange<'_> {
                 read = response.read(idle) => match read {
                     Ok(Some(data)) => {
                         record.forwarded(data.len());
-                        if !matches!(upload.beside(down.write_body(data)).await, Ok(Ok(()))) {
+                        if !matches!(upload.beside(pin!(down.write_body(data))).await, Ok(Ok(()))) {
                             return if down.has_stalled() { Outcome::Stalled } else { Outcome::ClientGone };
                         }
                     }
@@ -139,12 +133,12 @@ impl Exchange<'_> {
                 () = down.gone() => return if down.has_stalled() { Outcome::Stalled } else { Outcome::ClientGone },
             }
         }
-        let trailers = match upload.beside(response.trailers(idle)).await {
+        let trailers = match upload.beside(pin!(response.trailers(idle))).await {
             Ok(Ok(trailers)) => trailers,
             Ok(Err(error)) => return broke_off(error),
             Err(_) => return Outcome::ClientGone,
         };
-        match upload.beside(down.finish(trailers)).await {
+        match upload.beside(pin!(down.finish(trailers))).await {
             Ok(Ok(())) => Outcome::Whole,
             Ok(Err(_)) | Err(_) => Outcome::ClientGone,
         }

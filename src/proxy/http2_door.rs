@@ -14,6 +14,7 @@ use pingora::http::RequestHeader;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::app::App;
+use super::call::Call;
 use super::door::DoorSettings;
 use super::downstream::{Downstream, LAST_WORDS};
 use super::http2_connection::{ClientConnection, Incoming, Next};
@@ -219,7 +220,7 @@ async fn serve_request(app: &App, client: Arc<Client>, (request, respond): Incom
         Ok((header, head)) => {
             let down = Downstream::http2(header, respond, turns);
             let upload = Upload::new(RequestBody::http2(body), head.framing.has_body());
-            Box::pin(app.handle(down, upload, head, client)).await;
+            Box::pin(app.handle(Call::new(down, upload, client), head)).await;
         }
         // Boxed: few requests need the room.
         Err(refusal) => Box::pin(refuse(app, &client, refusal, method, &path, respond, turns)).await,

@@ -15,6 +15,7 @@
 //! | `http2_meter`, `http2_end` | what its client may make it do; how it ended |
 //! | [`listener`] | what holds for all connections of one listener |
 //! | `https_redirect` | a listener that sends everybody to HTTPS |
+//! | `call` | one request under way, as it goes from hand to hand |
 //! | [`app`] | one request: route, exchange |
 //! | [`exchange`] | one request and its response |
 //! | `cors` | preflights, answered before all else |
@@ -38,6 +39,7 @@ pub mod app;
 mod ask;
 mod auth;
 mod body_sender;
+mod call;
 mod carrier;
 mod cors;
 pub mod door;

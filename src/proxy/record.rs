@@ -120,7 +120,7 @@ impl Request {
 /// One request, told once when this is dropped, whichever way that comes.
 #[derive(Debug)]
 pub struct RequestRecord {
-    request: Box<Request>,
+    request: Request,
     log: Arc<AccessLog>,
     metrics: Arc<RouteMetrics>,
     started: Instant,
@@ -137,9 +137,9 @@ pub struct RequestRecord {
 impl RequestRecord {
     /// A request whose head was read at `started`.
     #[must_use]
-    pub fn new(request: Request, log: Arc<AccessLog>, metrics: Arc<RouteMetrics>, started: Instant) -> Self {
-        Self {
-            request: Box::new(request),
+    pub fn new(request: Request, log: Arc<AccessLog>, metrics: Arc<RouteMetrics>, started: Instant) -> Box<Self> {
+        Box::new(Self {
+            request,
             log,
             metrics,
             started,
@@ -151,7 +151,7 @@ impl RequestRecord {
             reason: None,
             soft: None,
             outcome: Outcome::Cut,
-        }
+        })
     }
 
     /// This server is asked.
@@ -209,7 +209,7 @@ impl RequestRecord {
 
     /// It became an event stream, which tells of itself from here on.
     #[must_use]
-    pub fn into_stream(mut self, client: Arc<Client>, busy: BusyGuard, permit: Permit<ClientKey>) -> StreamRecord {
+    pub fn into_stream(mut self: Box<Self>, client: Arc<Client>, busy: BusyGuard, permit: Permit<ClientKey>) -> StreamRecord {
         self.outcome = Outcome::Stream;
         let number = self.log.next_stream();
         self.log.stream_open(&StreamOpenLine {
@@ -220,7 +220,7 @@ impl RequestRecord {
             first_byte: self.first_byte,
         });
         let stream = Stream {
-            request: (*self.request).clone(),
+            request: self.request.clone(),
             log: Arc::clone(&self.log),
             number,
             asked: self.started,

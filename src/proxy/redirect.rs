@@ -1,14 +1,11 @@
 //! A request that is sent elsewhere: the answer is known from its head, and no server hears of it.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use super::app::leave;
+use super::call::Call;
 use super::door::After;
-use super::downstream::Downstream;
-use super::record::{Client, Outcome, RequestRecord};
+use super::record::{Outcome, RequestRecord};
 use super::reject;
-use super::upload::Upload;
 use crate::message::RequestHead;
 use crate::route::{Redirect, Route};
 
@@ -27,30 +24,24 @@ pub(super) struct Moved<'a> {
 
 impl Moved<'_> {
     /// Answers it. A body is not waited for: its connection serves no other request.
-    pub(super) async fn answer(
-        &self,
-        mut down: Downstream,
-        upload: Upload,
-        client: Arc<Client>,
-        mut record: RequestRecord,
-    ) -> After {
-        down.set_write_stall(self.route.timeouts.write_stall);
+    pub(super) async fn answer(&self, mut call: Box<Call>, mut record: Box<RequestRecord>) -> After {
+        call.down.set_write_stall(self.route.timeouts.write_stall);
         let keeps = self.keep_alive && !self.request.framing.has_body();
-        let target = down.head().raw_path();
+        let target = call.down.head().raw_path();
         let target = self.route.rewrite.as_ref().map_or(Some(Cow::Borrowed(target)), |rewrite| rewrite.apply(target));
         let location = target.and_then(|target| self.redirect.to.location(&target).ok());
         let answered = match location {
             Some(location) => {
                 record.over(self.redirect.status, Outcome::Whole);
-                reject::redirect(&mut down, self.redirect.status, location, keeps).await
+                reject::redirect(&mut call.down, self.redirect.status, location, keeps).await
             }
             None => {
                 record.over(400, Outcome::Whole);
-                reject::answer(&mut down, 400, None, keeps).await
+                reject::answer(&mut call.down, 400, None, keeps).await
             }
         };
         match answered {
-            Ok(()) => leave(down, upload, client),
+            Ok(()) => call.leave(),
             Err(_) => After::Gone,
         }
     }

@@ -1,19 +1,17 @@
 //! Soft answers to browsers' own EventSources, in our own place and in a server's: what they are for stands in `message/soft.rs`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
 
-use super::app::leave;
 use super::ask::Answered;
+use super::call::Call;
 use super::door::After;
 use super::downstream::{Body, Downstream, Gone};
 use super::exchange::Exchange;
-use super::record::{Client, Outcome, RequestRecord};
+use super::record::{Outcome, RequestRecord};
 use super::stream::jitter;
-use super::upload::Upload;
 use crate::clock;
 use crate::message::client_kind::is_native_event_source;
 use crate::message::cors::Grant;
@@ -37,18 +35,16 @@ impl Exchange<'_> {
     /// In place of an error that the server gave. What it sets or says beside is not for a page that never sees it.
     pub(super) async fn soften(
         &self,
-        down: Downstream,
-        upload: Upload,
-        answered: Answered,
-        client: Arc<Client>,
-        mut record: RequestRecord,
+        call: Box<Call>,
+        answered: Box<Answered>,
+        mut record: Box<RequestRecord>,
         status: SoftStatus,
     ) -> After {
         let asked = soft::retry_after(&answered.header.headers, clock::wall());
         record.reason("the server's own");
-        let keeps = self.keep_alive && upload.is_received() && !self.app.drain.is_draining();
-        let is_whole = upload.is_complete();
-        let after = self.answer_softly(down, upload, client, record, status, asked, keeps).await;
+        let keeps = self.keep_alive && call.upload.is_received() && !self.app.drain.is_draining();
+        let is_whole = call.upload.is_complete();
+        let after = self.answer_softly(call, record, status, asked, keeps).await;
         if is_whole {
             let _ = tokio::time::timeout(DISCARDED_WITHIN, self.discard(answered)).await;
         }
@@ -56,33 +52,30 @@ impl Exchange<'_> {
     }
 
     /// 200, one `retry:` line and a clean end; `asked` is how long the client shall wait at least.
-    #[expect(clippy::too_many_arguments, reason = "all of an exchange ends here")]
     pub(super) async fn answer_softly(
         &self,
-        mut down: Downstream,
-        upload: Upload,
-        client: Arc<Client>,
-        mut record: RequestRecord,
+        mut call: Box<Call>,
+        mut record: Box<RequestRecord>,
         status: SoftStatus,
         asked: Option<Duration>,
         keeps: bool,
     ) -> After {
         record.softened(status);
         record.over(200, Outcome::Whole);
-        if !down.has_cors() {
+        if !call.down.has_cors() {
             // There is nothing in it that a page could not know, and one that may not read it never comes back.
-            let anybody = Grant::anybody(&down.head().headers);
-            down.set_cors(Some(anybody));
+            let anybody = Grant::anybody(&call.down.head().headers);
+            call.down.set_cors(Some(anybody));
         }
-        match write(&mut down, soft::wait(asked, jitter()), keeps).await {
-            Ok(()) => leave(down, upload, client),
+        match write(&mut call.down, soft::wait(asked, jitter()), keeps).await {
+            Ok(()) => call.leave(),
             Err(Gone) => After::Gone,
         }
     }
 
     /// Reads what nobody gets and gives the connection back.
-    async fn discard(&self, answered: Answered) {
-        let Answered { mut response, head, busy, .. } = answered;
+    async fn discard(&self, answered: Box<Answered>) {
+        let Answered { mut response, head, busy, .. } = *answered;
         let is_endless = head.framing == ResponseFraming::CloseDelimited;
         if is_endless || !head.keep_alive || response.begin_body(head.framing).is_err() {
             return;

@@ -6,12 +6,12 @@ use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 
 use super::ask::Answered;
+use super::call::Call;
 use super::door::After;
 use super::downstream::{Body, Downstream};
 use super::exchange::Exchange;
-use super::record::{Client, Outcome, RequestRecord};
+use super::record::{Outcome, RequestRecord};
 use super::relay::{Parts, Relay};
-use super::upload::Upload;
 use crate::admission::Permit;
 use crate::client_id::ClientKey;
 use crate::clock;
@@ -25,14 +25,13 @@ impl Exchange<'_> {
     /// An event stream: its head goes out, then the relay has it.
     pub(super) async fn stream(
         &self,
-        mut down: Downstream,
-        upload: Upload,
-        answered: Answered,
-        client: Arc<Client>,
-        mut record: RequestRecord,
+        call: Box<Call>,
+        answered: Box<Answered>,
+        mut record: Box<RequestRecord>,
         permit: Permit<ClientKey>,
     ) -> After {
-        let Answered { response, mut header, head, mut busy, pin } = answered;
+        let Call { mut down, upload, client } = *call;
+        let Answered { response, mut header, head, mut busy, pin } = *answered;
         let coding = ResponseFacts::of(&header).coding;
         let facts = self.stream_facts(&down, &header);
         if coding == Coding::Other {

@@ -3,20 +3,19 @@
 //! for them, up to its deadline.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::ask::Answered;
+use super::call::Call;
 use super::door::After;
-use super::downstream::{Body, Downstream};
+use super::downstream::Body;
 use super::exchange::Exchange;
-use super::record::{Client, Outcome, RequestRecord};
+use super::record::{Outcome, RequestRecord};
 use super::relay::reset_on_close;
 use super::server_response::ServerStream;
-use super::upload::Upload;
 use crate::clock;
 use crate::message::response;
 use crate::message::upgrade::{self, Protocol};
@@ -29,14 +28,12 @@ impl Exchange<'_> {
     /// The server switched to `protocol`: its head goes out, then both connections belong to a tunnel.
     pub(super) async fn tunnel(
         &self,
-        mut down: Downstream,
-        upload: Upload,
-        answered: Answered,
-        client: Arc<Client>,
-        mut record: RequestRecord,
+        mut call: Box<Call>,
+        answered: Box<Answered>,
+        mut record: Box<RequestRecord>,
         protocol: &Protocol,
     ) -> After {
-        let Answered { response, mut header, busy, pin, .. } = answered;
+        let Answered { response, mut header, busy, pin, .. } = *answered;
         record.status(101);
         record.outcome(Outcome::ClientGone);
         response::strip_hop_by_hop(&mut header);
@@ -45,11 +42,12 @@ impl Exchange<'_> {
             let _ = header.append_header(http::header::SET_COOKIE, pin);
         }
         if upgrade::grant_client(&mut header, protocol).is_err() {
-            return self.unanswered(down, upload, client, record, 502, "its switch of protocols cannot be passed on").await;
+            return self.unanswered(call, record, 502, "its switch of protocols cannot be passed on").await;
         }
-        if down.write_head(header, Body::None, false).await.is_err() {
+        if call.down.write_head(header, Body::None, false).await.is_err() {
             return After::Gone;
         }
+        let Call { down, upload, client } = *call;
         // What the client sent behind its head, and what the server sent behind its own.
         let to_server = upload.into_ahead();
         let (Some((wire, _)), Some(ServerStream::Http1(server, to_client))) = (down.into_connection(), response.into_stream())

@@ -2,6 +2,7 @@
 //! leave. One direction never waits for the other (full duplex); a server that takes nothing stops the client, and no more than one
 //! read is kept.
 
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -138,16 +139,16 @@ impl Upload {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Does `work`, and moves the body meanwhile.
-    pub(super) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> Result<T, BodyError> {
-        let mut work = std::pin::pin!(work);
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut work => return Ok(done),
-                moved = self.progress() => moved?,
+    /// Does `work`, and moves the body meanwhile. It is pinned by the caller: here it would have room twice.
+    pub(super) fn beside<T>(&mut self, mut work: Pin<&mut impl Future<Output = T>>) -> impl Future<Output = Result<T, BodyError>> {
+        std::future::poll_fn(move |cx| {
+            loop {
+                if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(done));
+                }
+                std::task::ready!(self.poll(cx))?;
             }
-        }
+        })
     }
 
     /// What the client sent beyond the body.
