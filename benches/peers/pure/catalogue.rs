@@ -82,7 +82,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "steady-2", what: "the same with two workers", metrics: &STEADY },
     Scenario {
         name: "burst",
-        what: "50 streams, 100,000 events of 256 B in all, 16 KiB of them in each write of the origin",
+        what: "50 streams, 2,000,000 events of 256 B in all, 16 KiB of them in each write of the origin",
         metrics: &[lower("cpu", "µs/event", Target::OfBest(1.0))],
     },
     Scenario {
