@@ -155,10 +155,12 @@ impl Drain {
     pub fn begin(&self, mut schedule: impl FnMut(usize, usize) -> Instant) {
         let streams = lock(&self.shared.streams);
         for (position, stream) in streams.values().enumerate() {
-            stream.post(Order::EndBy(schedule(position, streams.len())));
+            stream.put(Order::EndBy(schedule(position, streams.len())));
         }
-        // Last: who sees that we leave finds every stream told so. A stream that begins meanwhile waits for the lock, and then sees it.
+        // Who sees that we leave finds every stream told so, and no stream ends of it before that can be seen: its connection says so
+        // first. A stream that begins meanwhile waits for the lock, and then sees it.
         self.shared.phase.send_replace(Phase::Draining);
+        streams.values().for_each(|stream| stream.wake());
     }
 
     /// The deadline: cuts what is left.
@@ -219,8 +221,8 @@ impl StreamGuard {
     /// The next order, or `Pending` with the task woken when one comes.
     pub fn poll_order(&self, cx: &mut Context<'_>) -> Poll<Order> {
         let mut letter = lock(&self.mailbox.order);
-        if let Some(order) = letter.order.take() {
-            return Poll::Ready(order);
+        if letter.order.is_some() && self.shared.phase.borrow().is_draining() {
+            return letter.order.take().map_or(Poll::Pending, Poll::Ready);
         }
         if !letter.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             letter.waker = Some(cx.waker().clone());
@@ -237,13 +239,19 @@ impl Drop for StreamGuard {
 
 impl Mailbox {
     fn post(&self, order: Order) {
-        let waker = {
-            let mut letter = lock(&self.order);
-            if letter.order != Some(Order::Cut) {
-                letter.order = Some(order);
-            }
-            letter.waker.take()
-        };
+        self.put(order);
+        self.wake();
+    }
+
+    fn put(&self, order: Order) {
+        let mut letter = lock(&self.order);
+        if letter.order != Some(Order::Cut) {
+            letter.order = Some(order);
+        }
+    }
+
+    fn wake(&self) {
+        let waker = lock(&self.order).waker.take();
         if let Some(waker) = waker {
             waker.wake();
         }

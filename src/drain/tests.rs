@@ -41,6 +41,20 @@ async fn a_sleeping_stream_is_woken_by_its_order() {
     assert_eq!(drain.phase(), Phase::Draining);
 }
 
+/// Its connection would not have said GOAWAY yet.
+#[test]
+fn no_stream_hears_of_the_drain_before_it_can_be_seen() {
+    let drain = Drain::new();
+    let now = clock::now();
+    let mut cx = Context::from_waker(Waker::noop());
+    let streams = [drain.stream_guard(now), drain.stream_guard(now)];
+    drain.begin(|_, _| {
+        assert!(streams.iter().all(|stream| stream.poll_order(&mut cx).is_pending()));
+        now
+    });
+    assert!(streams.iter().all(|stream| stream.poll_order(&mut cx) == Poll::Ready(Order::EndBy(now))));
+}
+
 #[test]
 fn a_stream_that_opens_during_the_drain_is_told_at_once() {
     let drain = Drain::new();

@@ -73,10 +73,10 @@ impl Turns {
         self.begun.load(Ordering::SeqCst)
     }
 
-    /// Ready once a turn ended that began after `turn`.
+    /// Ready once a turn ended that began after `turn`, or if there will be no more.
     pub(super) fn poll_after(&self, turn: u64, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
-        if self.ended.load(Ordering::SeqCst) > turn {
+        if state.is_over || self.ended.load(Ordering::SeqCst) > turn {
             return Poll::Ready(());
         }
         state.waiting.push(cx.waker().clone());
@@ -234,6 +234,7 @@ mod tests {
         turns.over();
         assert_eq!(stream.0.load(Ordering::SeqCst), 1);
         assert_eq!(turns.poll_room(&mut places[ROOM], &mut cx), Poll::Ready(()));
+        assert_eq!(turns.poll_after(turns.now(), &mut cx), Poll::Ready(()));
     }
 
     #[test]

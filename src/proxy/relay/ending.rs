@@ -14,7 +14,7 @@ use crate::transport::Wire;
 pub(super) struct Closing {
     /// So long the client has for the last bytes, which are in `unsent`.
     pub(super) until: Instant,
-    /// Over HTTP/2 the end is abnormal, and comes behind this turn of the connection.
+    /// Over HTTP/2, the turn of the connection behind which the end comes, where it waits for one.
     behind: Option<u64>,
 }
 
@@ -30,8 +30,10 @@ impl Flow {
         let fresh = if self.closing.is_none() { self.client.last_bytes() } else { &[] };
         let until = self.closing(now + self.write_stall).until;
         let closed = match self.unsent.write(&mut self.client, cx, fresh) {
-            Ok(_) if self.unsent.is_empty() => self.client.poll_close(cx),
-            Ok(_) => Poll::Pending,
+            Ok(_) if !self.unsent.is_empty() => Poll::Pending,
+            // A connection that leaves says so in its next turn: a client that read the end first could open its next stream in vain.
+            Ok(_) if reason == EndReason::Drained && self.behind_a_turn(cx, until).is_pending() => Poll::Pending,
+            Ok(_) => self.client.poll_close(cx),
             Err(error) => Poll::Ready(Err(error)),
         };
         match closed {
@@ -49,15 +51,18 @@ impl Flow {
 
     /// The end is abnormal. A reset would overtake what the client was sent before: it waits for that to go out, for a while.
     fn torn(&mut self, reason: EndReason, cx: &mut Context<'_>, now: Instant) -> Poll<EndReason> {
-        let begun = self.closing.as_ref().and_then(|closing| closing.behind);
-        let Some(turn) = begun.or_else(|| self.client.turn()) else { return Poll::Ready(reason) };
-        let closing = self.closing(now + LAST_WORDS);
-        closing.behind = Some(turn);
-        let until = closing.until;
-        if reason == EndReason::ClientGone || until <= now {
+        if reason == EndReason::ClientGone || self.closing.as_ref().is_some_and(|closing| closing.until <= now) {
             return Poll::Ready(reason);
         }
-        self.client.poll_after(turn, cx).map(|()| reason)
+        self.behind_a_turn(cx, now + LAST_WORDS).map(|()| reason)
+    }
+
+    /// Ready once the connection had a turn that began after the first call; over HTTP/1 at once. It waits until `until` at most.
+    fn behind_a_turn(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
+        let begun = self.closing.as_ref().and_then(|closing| closing.behind);
+        let Some(turn) = begun.or_else(|| self.client.turn()) else { return Poll::Ready(()) };
+        self.closing(until).behind = Some(turn);
+        self.client.poll_after(turn, cx)
     }
 
     /// The sockets close with `self`; but that of a client which is still sending stays for a while, or it would lose the end.
