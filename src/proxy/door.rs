@@ -22,7 +22,7 @@ use crate::message::{HeadEnd, HeadScanner, Refusal, tls_hello};
 use crate::telemetry::SilentBefore;
 use crate::telemetry::TlsHandshake;
 use crate::telemetry::access_log::Asked;
-use crate::tls::alpn;
+use crate::tls::{ServerTls, alpn};
 use crate::transport::Socket;
 
 /// Bytes read at a time while a head is incomplete.
@@ -106,22 +106,28 @@ impl Door {
 
     /// All of a connection but HTTP/2: one that speaks it is given back, with what was read of it.
     async fn speak(&self, socket: Socket, client: &Arc<Client>) -> Option<(Socket, Bytes)> {
-        let Some(tls) = &client.listener.tls else { return self.requests(socket, Arc::clone(client)).await };
+        let socket = match &client.listener.tls {
+            None => socket,
+            // Boxed: a connection whose TLS stands keeps no room for its handshake, and one without has none.
+            Some(tls) => match Box::pin(self.handshake(socket, tls, client)).await? {
+                Socket::Tls(tls) if tls.protocol().as_deref() == Some(alpn::H2) => return Some((Socket::Tls(tls), Bytes::new())),
+                socket => socket,
+            },
+        };
+        self.requests(socket, Arc::clone(client)).await
+    }
+
+    /// Brings TLS about; `None` if the connection ends with that.
+    async fn handshake(&self, socket: Socket, tls: &ServerTls, client: &Client) -> Option<Socket> {
         let result = tls_door::accept(socket, tls, self.settings.request_head, &self.app.drain).await;
         self.app.metrics.tls_handshake(result.as_ref().map_or_else(NoTls::label, |_| TlsHandshake::Done));
         match result {
-            Ok(tls) if tls.protocol().as_deref() == Some(alpn::H2) => Some((Socket::Tls(Box::new(tls)), Bytes::new())),
-            Ok(tls) => Box::pin(self.requests(Socket::Tls(Box::new(tls)), Arc::clone(client))).await,
-            Err(NoTls::PlainHttp(socket)) => {
-                Box::pin(self.refuse(socket, HTTPS_ONLY, &[], client)).await;
-                None
-            }
-            Err(NoTls::Failed(error)) => {
-                tracing::debug!(client = %client.address, %error, "no TLS connection");
-                None
-            }
-            Err(NoTls::TimedOut | NoTls::Silent) => None,
+            Ok(tls) => return Some(Socket::Tls(Box::new(tls))),
+            Err(NoTls::PlainHttp(socket)) => Box::pin(self.refuse(socket, HTTPS_ONLY, &[], client)).await,
+            Err(NoTls::Failed(error)) => tracing::debug!(client = %client.address, %error, "no TLS connection"),
+            Err(NoTls::TimedOut | NoTls::Silent) => {}
         }
+        None
     }
 
     /// One HTTP/1 request after the other. A connection that begins with HTTP/2 is given back, with what was read of it.
