@@ -51,7 +51,7 @@ pub(crate) struct Compare {
     /// What others may take of the machine in a run, in percent; a run with more is repeated, at most twice
     #[arg(long, value_name = "PERCENT", default_value_t = 10.0)]
     pub noise: f64,
-    /// After so many minutes no new run begins, and what is missing is told so
+    /// After so many minutes no new run begins; what is missing is told so, and the comparison has failed
     #[arg(long, value_name = "N", default_value_t = 180)]
     pub minutes: u64,
 }

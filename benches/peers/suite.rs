@@ -35,9 +35,11 @@ struct Suite<'a> {
     out: PathBuf,
     end: Instant,
     results: Results,
+    /// The time was over before all had run.
+    is_cut: bool,
 }
 
-/// Runs the comparison and writes its results; whether all contenders were there and nothing failed.
+/// Runs the comparison and writes its results; whether all contenders were there, nothing failed and time was left for all.
 pub(crate) fn run(options: &Compare) -> Fallible<bool> {
     let out = options.out.clone().unwrap_or_else(tools::target);
     let out = std::path::absolute(&out).map_err(|error| format!("{}: {error}", out.display()))?;
@@ -53,6 +55,7 @@ pub(crate) fn run(options: &Compare) -> Fallible<bool> {
         out,
         end: clock::now() + Duration::from_secs(60 * options.minutes),
         results: Results::default(),
+        is_cut: false,
     };
     let present = suite.roll_call(&chosen);
     suite.results.about = report::about(options.quick, suite.rounds, suite.cores.len());
@@ -61,7 +64,7 @@ pub(crate) fn run(options: &Compare) -> Fallible<bool> {
     }
     let all_there = suite.results.contenders.iter().all(|contender| contender.version.is_ok());
     report::write(&suite.results, &suite.out, options.chart)?;
-    Ok(all_there && suite.results.failures.is_empty())
+    Ok(all_there && suite.results.failures.is_empty() && !suite.is_cut)
 }
 
 fn is_in(names: &[String], scenario: &Scenario) -> bool {
@@ -90,6 +93,7 @@ impl Suite<'_> {
                 if let Some(excuse) = scenarios::excuse(scenario.name, peer) {
                     self.leave_out(scenario, peer, excuse);
                 } else if clock::now() >= self.end {
+                    self.is_cut = true;
                     self.leave_out(scenario, peer, "no time was left (--minutes)");
                 } else {
                     self.measure(scenario, peer, round);

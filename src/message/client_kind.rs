@@ -3,8 +3,15 @@
 //! A guess from field values that a client chooses freely. It may decide which of two harmless frames is written, never who may do what.
 //! The measurements behind it stand in the design's `sse.md`, sections 2 and 3; MCP's fields are those of its Streamable HTTP transport.
 
-use http::HeaderMap;
 use http::header::{ACCEPT, CACHE_CONTROL, USER_AGENT};
+use http::{HeaderMap, HeaderName};
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const MCP_PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// User agents of libraries that parse event streams themselves and take a comment line anywhere, by a part of the value in lower case.
 ///
@@ -23,7 +30,7 @@ const SDK_USER_AGENTS: [&str; 3] = [
 ];
 
 /// Sent by every SDK that Stainless generates, OpenAI's and Anthropic's among them, whatever the user agent was set to.
-const SDK_FIELD: &str = "x-stainless-lang";
+const SDK_FIELD: HeaderName = HeaderName::from_static("x-stainless-lang");
 
 /// What a client most likely is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +58,7 @@ impl Client {
     /// Reads the fields of a request.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
-        let kind = if headers.contains_key("mcp-protocol-version") || headers.contains_key("mcp-session-id") {
+        let kind = if headers.contains_key(MCP_PROTOCOL_VERSION) || headers.contains_key(MCP_SESSION_ID) {
             ClientKind::Mcp
         } else if headers.contains_key(SDK_FIELD) || SDK_USER_AGENTS.iter().any(|part| user_agent_has(headers, part)) {
             ClientKind::Sdk
@@ -60,7 +67,7 @@ impl Client {
         } else {
             ClientKind::Unknown
         };
-        Self { kind, resumed: headers.contains_key("last-event-id") }
+        Self { kind, resumed: headers.contains_key(LAST_EVENT_ID) }
     }
 
     /// Whether a heartbeat must be a comment line and never a comment block, before any event was seen.
@@ -75,14 +82,14 @@ impl Client {
 /// where it does they have to say what EventSource is: a CORS request for no destination (WHATWG HTML section 9.2.2), no navigation.
 #[must_use]
 pub fn is_native_event_source(method: &http::Method, headers: &HeaderMap) -> bool {
-    let only = |name, expected: &[u8]| {
+    let only = |name: HeaderName, expected: &[u8]| {
         let mut values = headers.get_all(name).iter();
         values.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(expected)) && values.next().is_none()
     };
-    let unless_absent = |name, expected: &[u8]| headers.get_all(name).iter().all(|value| value.as_bytes() == expected);
+    let unless_absent = |name: HeaderName, expected: &[u8]| headers.get_all(name).iter().all(|value| value.as_bytes() == expected);
     method == http::Method::GET
-        && unless_absent("sec-fetch-dest", b"empty")
-        && unless_absent("sec-fetch-mode", b"cors")
+        && unless_absent(SEC_FETCH_DEST, b"empty")
+        && unless_absent(SEC_FETCH_MODE, b"cors")
         && only(ACCEPT, b"text/event-stream")
         && only(CACHE_CONTROL, b"no-cache")
         && is_browser(headers)
@@ -90,7 +97,7 @@ pub fn is_native_event_source(method: &http::Method, headers: &HeaderMap) -> boo
 
 /// `Sec-Fetch-Site` and `Sec-Fetch-Dest` come from browsers alone; `Sec-Fetch-Mode` comes from Node's fetch as well, so it says nothing.
 fn is_browser(headers: &HeaderMap) -> bool {
-    headers.contains_key("sec-fetch-site") || headers.contains_key("sec-fetch-dest") || user_agent_has(headers, "mozilla/5.0")
+    headers.contains_key(SEC_FETCH_SITE) || headers.contains_key(SEC_FETCH_DEST) || user_agent_has(headers, "mozilla/5.0")
 }
 
 /// Whether the user agent contains `part`, which is in lower case.

@@ -3,14 +3,17 @@
 //! It edits through Pingora's own methods, so that case and order of the fields stay as the upstream wrote them, and it never removes
 //! what the upstream said end to end. RFC 9110 section 7.6.1 (what ends here), RFC 9111 section 5.2 (`Cache-Control`).
 
-use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue};
 use pingora::http::{HeaderNameVariant, ResponseHeader};
 
 use super::coding::Coding;
 use super::edit::Edit;
 use super::grammar::{content_length, trim};
 use super::hop_by_hop::HopByHop;
+
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// Removes what belongs to the upstream's connection. How the body is delimited towards the client is the caller's to say.
 ///
@@ -151,7 +154,7 @@ impl<'a> ResponseFacts<'a> {
             status: header.status.as_u16(),
             media_type: media_type(header),
             coding: Coding::of(&header.headers),
-            digested: ["content-digest", "repr-digest"].iter().any(|name| header.headers.contains_key(*name)),
+            digested: [CONTENT_DIGEST, REPR_DIGEST].iter().any(|name| header.headers.contains_key(name)),
             no_transform: says_no_transform(header),
         }
     }

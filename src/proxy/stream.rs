@@ -32,8 +32,9 @@ impl Exchange<'_> {
     ) -> After {
         let Call { mut down, upload, client } = *call;
         let Answered { response, mut header, head, mut busy, pin } = *answered;
-        let coding = ResponseFacts::of(&header).coding;
-        let facts = self.stream_facts(&down, &header);
+        let said = ResponseFacts::of(&header);
+        let coding = said.coding;
+        let facts = self.stream_facts(&down, &said);
         if coding == Coding::Other {
             self.undecodable(&header);
         }
@@ -84,8 +85,7 @@ impl Exchange<'_> {
         After::Gone
     }
 
-    fn stream_facts(&self, down: &Downstream, header: &ResponseHeader) -> StreamFacts {
-        let facts = ResponseFacts::of(header);
+    fn stream_facts(&self, down: &Downstream, facts: &ResponseFacts<'_>) -> StreamFacts {
         let untouchable = facts.digested || (facts.no_transform && self.route.stream.strict_no_transform);
         let opaque = match facts.coding {
             Coding::Identity => false,
@@ -94,7 +94,7 @@ impl Exchange<'_> {
         };
         StreamFacts {
             kind: if self.request.method == Method::GET { StreamKind::Subscription } else { StreamKind::Finite },
-            status_ok: header.status == StatusCode::OK,
+            status_ok: facts.status == StatusCode::OK.as_u16(),
             opaque,
             digested: facts.digested,
             no_transform: facts.no_transform,
