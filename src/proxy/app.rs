@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::HOST;
 use pingora::http::RequestHeader;
 
@@ -106,7 +105,7 @@ impl App {
         let asked = Request {
             client: address,
             method: request.method.clone(),
-            host: host.map(Bytes::copy_from_slice),
+            host: host.map(Box::from),
             path: head.uri.path().as_bytes().into(),
             route: Arc::clone(&route.name),
             upstream: route.action.upstream().map(|upstream| Arc::clone(&upstream.name)),

@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::Method;
 
 use super::listener::Listener;
@@ -87,14 +86,14 @@ impl Outcome {
 }
 
 /// What was asked, kept for the lines about it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Request {
     /// Who asked, behind trusted proxies.
     pub client: IpAddr,
     /// The method.
     pub method: Method,
     /// The value of `Host`.
-    pub host: Option<Bytes>,
+    pub host: Option<Box<[u8]>>,
     /// The path, without the query.
     pub path: Box<[u8]>,
     /// The route's name.
@@ -104,6 +103,18 @@ pub struct Request {
 }
 
 impl Request {
+    /// Leaves nothing but names behind.
+    fn take(&mut self) -> Self {
+        Self {
+            client: self.client,
+            method: std::mem::take(&mut self.method),
+            host: self.host.take(),
+            path: std::mem::take(&mut self.path),
+            route: Arc::clone(&self.route),
+            upstream: self.upstream.clone(),
+        }
+    }
+
     fn asked<'a>(&'a self, server: Option<&'a Arc<Server>>) -> Asked<'a> {
         Asked {
             client: self.client,
@@ -220,7 +231,7 @@ impl RequestRecord {
             first_byte: self.first_byte,
         });
         let stream = Stream {
-            request: self.request.clone(),
+            request: self.request.take(),
             log: Arc::clone(&self.log),
             number,
             asked: self.started,
