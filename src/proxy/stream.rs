@@ -25,16 +25,15 @@ impl Exchange<'_> {
     /// An event stream: its head goes out, then the relay has it.
     pub(super) async fn stream(
         &self,
-        call: Box<Call>,
+        mut call: Box<Call>,
         answered: Box<Answered>,
         mut record: Box<RequestRecord>,
         permit: Permit<ClientKey>,
     ) -> After {
-        let Call { mut down, upload, client } = *call;
         let Answered { response, mut header, head, mut busy, pin } = *answered;
         let said = ResponseFacts::of(&header);
         let coding = said.coding;
-        let facts = self.stream_facts(&down, &said);
+        let facts = self.stream_facts(&call.down, &said);
         if coding == Coding::Other {
             self.undecodable(&header);
         }
@@ -52,9 +51,9 @@ impl Exchange<'_> {
         if let Some(pin) = pin {
             let _ = header.append_header(http::header::SET_COOKIE, pin);
         }
-        let body = if by_length { Body::Framed } else { down.body_of_unknown_length() };
+        let body = if by_length { Body::Framed } else { call.down.body_of_unknown_length() };
         record.status(header.status.as_u16());
-        if down.write_head(header, body, false).await.is_err() {
+        if call.down.write_head(header, body, false).await.is_err() {
             record.outcome(Outcome::ClientGone);
             return After::Gone;
         }
@@ -63,6 +62,7 @@ impl Exchange<'_> {
             ResponseFraming::Length(length) => Framing::Length(length),
             ResponseFraming::CloseDelimited | ResponseFraming::None => Framing::UntilClose,
         };
+        let Call { down, upload, client } = *call;
         // What is done lets go of the sockets.
         let upload = Some(upload).filter(|upload| !upload.is_done()).map(Box::new);
         let (Some(client_stream), Some(server_stream)) = (down.into_stream(), response.into_stream()) else { return After::Gone };

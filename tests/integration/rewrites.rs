@@ -71,6 +71,20 @@ async fn what_a_server_could_read_as_a_way_out_of_the_prefix_never_reaches_one()
     assert_eq!(origin.requests(), 0);
 }
 
+/// Had they taken one before they were refused, it would be lost with them.
+#[tokio::test]
+async fn who_is_refused_for_his_path_costs_no_connection_to_the_server() {
+    let origin = Origin::start(Script::answer("ok")).await;
+    let edge = Edge::with().route("rewrite", "{ add_prefix: /app }").start(origin.address()).await;
+    let mut client = Client::connect(edge.address()).await;
+    for (target, status) in [("/x", 200), ("/..%2fsecret", 400), ("/..%2fsecret", 400), ("/y", 200)] {
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")).await;
+        assert_eq!(client.head().await.status(), status, "{target}");
+        assert_eq!(client.rest_of_body().await.1, End::Clean);
+    }
+    assert_eq!((origin.requests(), origin.connections()), (2, 1));
+}
+
 #[tokio::test]
 async fn both_replace_a_prefix_and_a_stream_goes_the_same_way() {
     let targets = [("/old/x", "/new/x"), ("/old", "/new/"), ("/else", "/new/else")];

@@ -32,7 +32,7 @@ impl Flow {
         let closed = match self.unsent.write(&mut self.client, cx, fresh) {
             Ok(_) if !self.unsent.is_empty() => Poll::Pending,
             // A connection that leaves says so in its next turn: a client that read the end first could open its next stream in vain.
-            Ok(_) if reason == EndReason::Drained && self.behind_a_turn(cx, until).is_pending() => Poll::Pending,
+            Ok(_) if reason == EndReason::Drained && now < until && self.behind_a_turn(cx, until).is_pending() => Poll::Pending,
             Ok(_) => self.client.poll_close(cx),
             Err(error) => Poll::Ready(Err(error)),
         };
