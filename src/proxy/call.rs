@@ -8,7 +8,7 @@ use super::record::Client;
 use super::upload::Upload;
 
 /// One request, from its head to the end of its answer. Boxed: it goes from hand to hand, and each future on the way would have room
-/// for it twice: a future of 6.6 KB, 2.8 with this, and 9 % of what an ordinary request cost in CPU time (`h2load` A/B).
+/// for it twice. By value that made a future of 6.6 KB, which is 2.8 with this, and 2,300 instructions of copying for each request.
 pub(super) struct Call {
     /// Where it is answered.
     pub(super) down: Downstream,
