@@ -1,7 +1,9 @@
 //! What goes over the wire, byte for byte, between two real sockets. What clients make of it is in `tests/integration`.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,6 +17,7 @@ use crate::clock;
 use crate::drain::Drain;
 use crate::message::framing::Framing;
 use crate::proxy::downstream::ClientStream;
+use crate::proxy::http2_turns::Turns;
 use crate::proxy::record::{Client, Request, RequestRecord, StreamRecord};
 use crate::proxy::server_response::ServerStream;
 use crate::proxy::{Http2Settings, Listener};
@@ -85,6 +88,19 @@ fn ended(metrics: &Metrics) -> Vec<(&'static str, u64)> {
 impl Bench {
     async fn start(body_start: &'static [u8], framing: Framing, chunked: bool, heartbeat: Option<Duration>) -> Self {
         let (client, downstream) = pair().await;
+        let downstream = ClientStream::Http1(Wire::Own(downstream.into()), Vec::new());
+        Self::start_to(client, downstream, body_start, framing, chunked, heartbeat).await
+    }
+
+    /// The same to a stream of any kind, whose other end is not `client` if it is of another.
+    async fn start_to(
+        client: TcpStream,
+        downstream: ClientStream,
+        body_start: &'static [u8],
+        framing: Framing,
+        chunked: bool,
+        heartbeat: Option<Duration>,
+    ) -> Self {
         let (server, upstream) = pair().await;
         let labels = Labels { routes: &["0"], upstreams: &["app"], config: "" };
         let metrics = Arc::new(Metrics::new(&labels).expect("no name twice"));
@@ -108,7 +124,7 @@ impl Bench {
         let address = client.local_addr().expect("bound");
         let record = record(address, &metrics, &drain, now);
         let parts = Parts {
-            client: ClientStream::Http1(Wire::Own(downstream.into()), Vec::new()),
+            client: downstream,
             server: ServerStream::Http1(Wire::Own(upstream.into()), Bytes::from_static(body_start)),
             server_framing: framing,
             chunked,
@@ -259,6 +275,45 @@ async fn the_drain_ends_it_with_the_final_chunk_and_a_cut_without() {
     bench.drain.cut();
     bench.gets_the_end().await;
     bench.ended("drain_cut").await;
+}
+
+/// A client that reads the end first could open its next stream before it reads GOAWAY, where nobody takes it.
+#[tokio::test]
+async fn over_http2_the_drain_ends_it_behind_the_next_turn_of_its_connection() {
+    let (near, far) = tokio::io::duplex(64 << 10);
+    let (connection, client) = tokio::join!(h2::server::handshake(near), h2::client::handshake(far));
+    let (mut connection, (mut requests, client)) = (connection.unwrap(), client.unwrap());
+    tokio::spawn(client);
+    let (answer, _) = requests.send_request(http::Request::get("http://test/").body(()).unwrap(), true).unwrap();
+    let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+    let stream = respond.send_response(http::Response::new(()), false).unwrap();
+    tokio::spawn(async move { while connection.accept().await.is_some() {} });
+
+    let turns = Arc::<Turns>::default();
+    let (unused, _) = pair().await;
+    let downstream = ClientStream::Http2(stream, Arc::clone(&turns));
+    let bench = Bench::start_to(unused, downstream, b"9\r\ndata: a\n\n\r\n", Framing::Chunked, false, None).await;
+    let mut body = answer.await.unwrap().into_body();
+    assert_eq!(body.data().await.unwrap().unwrap(), "data: a\n\n");
+    let mut begins = true;
+    let asked_for_a_turn = poll_fn(|cx| {
+        if !std::mem::take(&mut begins) {
+            return Poll::Ready(());
+        }
+        turns.turn(cx, |_| ((), true));
+        bench.drain.begin(|_, _| clock::now());
+        Poll::Pending
+    });
+    tokio::time::timeout(PATIENCE, asked_for_a_turn).await.expect("it waits for the connection, and wakes it");
+    assert_eq!(ended(&bench.metrics), []);
+    poll_fn(|cx| {
+        turns.turn(cx, |_| ((), true));
+        Poll::Ready(())
+    })
+    .await;
+    let end = tokio::time::timeout(PATIENCE, body.data()).await.expect("in time");
+    assert!(end.is_none_or(|last| last.unwrap().is_empty()) && body.is_end_stream());
+    bench.ended("drained").await;
 }
 
 /// The worker's buffers are taken out of their place during a poll; a panic there must not break the next stream.
